@@ -1,0 +1,64 @@
+# The verbs of this project. `make` alone lists them.
+PYTHON ?= python3
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+
+BIN := .venv/bin
+PIP_INSTALL := -m pip install --quiet --quiet
+
+# pip says nothing but errors: what it downloads from is no business of a log
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help:  # The list itself is taken from the comments behind the verbs.
+	@echo "make VERB    (PYTHON=$(PYTHON) makes the environments, JOBS=$(JOBS) tests run at a time)"
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+.PHONY: demo
+demo: .venv/stamp .venv-emulators/stamp  ## deploy to an AWS on this machine, convert real files, compare every cell
+	@$(BIN)/python -m demo
+
+.PHONY: test
+test: .venv/stamp .venv-emulators/stamp  ## all tests, those against real S3 and Lambda servers included
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+.PHONY: unit
+unit: .venv/stamp  ## the tests that start no server
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not integration"
+
+.PHONY: lint
+lint: .venv/stamp  ## ruff: all rules, and the format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+.PHONY: type
+type: .venv/stamp  ## mypy, strict
+	$(BIN)/mypy
+
+.PHONY: bench
+bench: .venv/stamp .venv-emulators/stamp  ## measure against the seed design, DuckDB and Polars: medians, ratios, peak memory
+	$(BIN)/python -m benchmarks
+
+.PHONY: clean
+clean:  ## take away everything that the verbs above have made
+	rm -rf .venv .venv-emulators .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache dist benchmarks/.data
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment is made again, from nothing, when the list of what it holds has changed.
+.venv/stamp: requirements.txt requirements-dev.txt
+	@$(call make_environment,.venv)
+	@.venv/bin/python $(PIP_INSTALL) -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+.venv-emulators/stamp: requirements.txt requirements-emulators.txt
+	@$(call make_environment,.venv-emulators)
+	@.venv-emulators/bin/python $(PIP_INSTALL) --no-deps -r requirements-emulators.txt
+	@touch $@
+
+define make_environment
+echo "making $(1), which takes a minute the first time"
+$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or later is needed, this is {sys.version.split()[0]}: make PYTHON=python3.13 ...")'
+$(PYTHON) -m venv --clear $(1)
+endef
