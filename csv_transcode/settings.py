@@ -1,0 +1,451 @@
+"""Settings: read once, from a mapping, into one frozen object that has no wrong values (contract section 1).
+
+Each field's metadata holds its variable, its default as text, its meaning, its kind, and whether it decides bytes of
+the outputs; the README's table and the manifest's fingerprint come from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from csv_transcode.errors import SettingsError, TranscodeError
+from csv_transcode.keys import FORMATS, KeyMap, KeyTemplate, collision, overlap
+from csv_transcode.setting_kinds import (
+    NOT_YET,
+    BucketName,
+    Character,
+    Choice,
+    ColumnTypes,
+    Encoding,
+    Flag,
+    Formats,
+    Kind,
+    NullValues,
+    Number,
+    Prefix,
+    Template,
+    WholeNumber,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from dataclasses import Field
+
+    from csv_transcode.schema import ColumnType
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+WORKERS_MAX: Final = 256
+CACHED_OBJECTS_MAX: Final = 100_000
+COLUMNS_MAX: Final = 100_000
+RECORD_BYTES_MAX: Final = 64 * MIB
+RETRIES_MAX: Final = 20
+TIMEOUT_SECONDS_LEAST: Final = 0.1
+TIMEOUT_SECONDS_MOST: Final = 900.0  # a Lambda function's own limit
+PART_BYTES_LEAST: Final = 5 * MIB  # S3's own limit, for any part but the last
+PART_BYTES_MOST: Final = 256 * MIB
+COLUMN_TYPES_BYTES_MAX: Final = MIB
+SHOWN_MAX: Final = 100
+
+# Variables of the contract that later versions read. Setting one is refused: a limit or an owner check that is silently
+# ignored is worse than none.
+LATER: Final = MappingProxyType(
+    {
+        "DECIMAL_SEPARATOR": ("", "."),
+        "MAX_DECOMPRESSED_BYTES": ("",),
+        "MAX_DECOMPRESSION_RATIO": ("",),
+        "MEMORY_BUDGET_MB": ("",),
+        "DEADLINE_MARGIN_SECONDS": ("",),
+        "EXPECTED_INPUT_BUCKET_OWNER": ("",),
+        "EXPECTED_OUTPUT_BUCKET_OWNER": ("",),
+        "OUTPUT_KMS_KEY_ID": ("",),
+        "SOURCE_SUFFIXES": ("",),
+    }
+)
+_ARROW_CODECS: Final = MappingProxyType(
+    {name: name for name in ("snappy", "gzip", "zstd", "lz4", "brotli")} | {"zstandard": "zstd"}
+)
+_RARE_CODECS: Final = ("lz4", "brotli")
+
+
+def _setting(
+    variable: str,
+    default_text: str,
+    meaning: str,
+    kind: Kind,
+    *,
+    default: Any = MISSING,  # noqa: ANN401 - each setting has its own type
+    decides_bytes: bool = False,
+) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Return a dataclass field; without ``default``, its kind parses ``default_text``."""
+    metadata = {
+        "variable": variable,
+        "default": default_text,
+        "meaning": meaning,
+        "kind": kind,
+        "decides_bytes": decides_bytes,
+    }
+    return field(default=kind.parse(default_text) if default is MISSING else default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be set. An instance always holds: wrong values raise ``SettingsError`` when it is made."""
+
+    input_bucket: str = _setting(
+        "INPUT_BUCKET", "required", "bucket that holds the CSV objects", BucketName(), default=""
+    )
+    output_bucket: str = _setting(
+        "OUTPUT_BUCKET", "required", "bucket for outputs (may be the same bucket)", BucketName(), default=""
+    )
+    prefix: str = _setting(
+        "PREFIX",
+        "empty",
+        "only keys under it are sources, taken literally (`in` matches `inbox/`); stripped from output keys",
+        Prefix(),
+        default="",
+    )
+    output_prefix: str = _setting(
+        "OUTPUT_PREFIX",
+        "processed/",
+        "where outputs go; refused when outputs could become sources (same bucket, overlapping prefixes)",
+        Prefix(),
+    )
+    key_template: str = _setting(
+        "KEY_TEMPLATE",
+        "{output_prefix}{stem}.{format}",
+        "key of an output, with `{stem}` and `{format}`; `{output_prefix}{format}/{stem}.{format}` keeps each format"
+        " in a folder of its own, as Athena and Glue tables want",
+        Template(),
+        decides_bytes=True,
+    )
+    max_workers: int = _setting("MAX_WORKERS", "20", "objects in flight at most", WholeNumber(1, WORKERS_MAX))
+    use_wrangler: bool = _setting(
+        "USE_WRANGLER",
+        "False",
+        "fetch objects with `awswrangler.s3.download`; decoding, promises and bytes are the same",
+        Flag(),
+    )
+    cache_size: int = _setting(
+        "CACHE_SIZE",
+        "128",
+        "objects that `read_s3_file` keeps for repeated reads, keyed by ETag, bounded in bytes, emptied when an"
+        " invocation ends; 0 turns it off",
+        WholeNumber(0, CACHED_OBJECTS_MAX),
+    )
+    output_formats: tuple[str, ...] = _setting(
+        "OUTPUT_FORMATS", "parquet,avro", "which outputs to write", Formats(), decides_bytes=True
+    )
+    parquet_compression: str = _setting(
+        "PARQUET_COMPRESSION",
+        "snappy",
+        "`none`, `snappy`, `gzip`, `zstd`, `lz4` or `brotli`, checked at start against the installed Arrow (a warning"
+        " for the last two: many readers lack them)",
+        Choice(("none", "snappy", "gzip", "zstd", "lz4", "brotli")),
+        decides_bytes=True,
+    )
+    avro_codec: str = _setting(
+        "AVRO_CODEC",
+        "snappy",
+        "`null`, `deflate`, `snappy` or `zstandard`",
+        Choice(("null", "deflate", "snappy", "zstandard")),
+        decides_bytes=True,
+    )
+    types: str = _setting(
+        "TYPES", "infer", "`infer`, or `string`, which types nothing", Choice(("infer", "string")), decides_bytes=True
+    )
+    column_types: Mapping[str, ColumnType] = field(
+        default_factory=lambda: MappingProxyType({}),
+        metadata={
+            "variable": "COLUMN_TYPES",
+            "default": "empty",
+            "meaning": "JSON, inline or an `s3://` object: column name → `string`, `int64`, `double`, `decimal(p,s)`,"
+            " `boolean`, `date`, `timestamp` or `timestamp_utc`; a value that does not fit fails the file",
+            "kind": ColumnTypes(),
+            "decides_bytes": True,
+        },
+    )
+    decimals: str = _setting(
+        "DECIMALS",
+        "double",
+        "`double`, or `decimal`, which makes fixed-scale columns `decimal(18,s)`",
+        Choice(("double", "decimal")),
+        decides_bytes=True,
+    )
+    nanoseconds: bool = _setting(
+        "NANOSECONDS", "False", "allow nanosecond timestamps (Spark cannot read them)", Flag(), decides_bytes=True
+    )
+    delimiter: str | None = _setting(
+        "DELIMITER",
+        "detected",
+        "the character between fields, `tab` and `\\t` included; only `,` is supported yet",
+        Character((",",)),
+        default=None,
+        decides_bytes=True,
+    )
+    quote_char: str | None = _setting(
+        "QUOTE_CHAR",
+        "detected",
+        'the character around quoted fields; only `"` is supported yet',
+        Character(('"',)),
+        default=None,
+        decides_bytes=True,
+    )
+    escape_char: str | None = _setting(
+        "ESCAPE_CHAR",
+        "detected",
+        "the character that makes the next one literal inside quotes; not supported yet",
+        Character(()),
+        default=None,
+        decides_bytes=True,
+    )
+    encoding: str | None = _setting(
+        "ENCODING",
+        "detected",
+        "the characters' encoding; only `utf-8` is supported yet",
+        Encoding(),
+        default=None,
+        decides_bytes=True,
+    )
+    header: str = _setting(
+        "HEADER",
+        "true",
+        "whether the first record names the columns: `true` or `false` (`auto` is not supported yet)",
+        Choice(("true", "false"), later=("auto",)),
+        decides_bytes=True,
+    )
+    null_values: tuple[str, ...] = _setting(
+        "NULL_VALUES",
+        '[""]',
+        "JSON array of the texts that are null, replaces the default, applies to unquoted cells only",
+        NullValues(),
+        decides_bytes=True,
+    )
+    max_rejected_ratio: float = _setting(
+        "MAX_REJECTED_RATIO",
+        "0.1",
+        "a file with a larger share of rejected records fails as a whole, `1` accepts any; until records are rejected"
+        " one by one, a single bad record fails its file whatever this says",
+        Number(0, 1),
+    )
+    max_record_bytes: int = _setting(
+        "MAX_RECORD_BYTES",
+        str(8 * MIB),
+        "longest record, line end included",
+        WholeNumber(1, RECORD_BYTES_MAX),
+        decides_bytes=True,
+    )
+    max_columns: int = _setting(
+        "MAX_COLUMNS", "10000", "widest header", WholeNumber(1, COLUMNS_MAX), decides_bytes=True
+    )
+    log_level: str = _setting(
+        "LOG_LEVEL",
+        "INFO",
+        "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`",
+        Choice(("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
+    )
+    retries_max: int = _setting(
+        "RETRIES_MAX", "5", "repetitions of one S3 request at most", WholeNumber(0, RETRIES_MAX)
+    )
+    connect_timeout_seconds: float = _setting(
+        "CONNECT_TIMEOUT_SECONDS",
+        "5",
+        "longest wait for a connection to S3",
+        Number(TIMEOUT_SECONDS_LEAST, TIMEOUT_SECONDS_MOST),
+    )
+    read_timeout_seconds: float = _setting(
+        "READ_TIMEOUT_SECONDS",
+        "20",
+        "longest silence of S3 within an answer",
+        Number(TIMEOUT_SECONDS_LEAST, TIMEOUT_SECONDS_MOST),
+    )
+    part_bytes: int = _setting(
+        "PART_BYTES_MAX",
+        str(8 * MIB),
+        "size of the parts in which large objects are read and written",
+        WholeNumber(PART_BYTES_LEAST, PART_BYTES_MOST),
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse wrong values and relations, all in one message; the installed codecs are asked for by the readers."""
+        object.__setattr__(self, "column_types", _frozen(self.column_types))
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        refused = _refusals(values)
+        _raise_if([*refused.values(), *_relation_problems(values, refused)])
+
+    @classmethod
+    def from_mapping(
+        cls,
+        mapping: Mapping[str, str],
+        fetch: Callable[[str], bytes] | None = None,
+        has_codec: Callable[[str], bool] | None = None,
+    ) -> Settings:
+        """Return the settings that the variables in ``mapping`` name; an empty text is the same as none.
+
+        ``fetch`` returns the bytes at an ``s3://`` URL, for COLUMN_TYPES; ``has_codec`` says whether Arrow has a codec
+        of that name. All that is wrong is in one ``SettingsError``; what ``fetch`` raises passes if it is retryable.
+        """
+        values, refused = _parsed(mapping, fetch)
+        values |= {item.name: _default(item) for item in fields(cls) if item.name not in values}
+        refused = _refusals(values) | refused
+        problems = [*refused.values(), *_relation_problems(values, refused), *_later_problems(mapping)]
+        _raise_if([*problems, *_codec_problems(values, refused, has_codec)])
+        return cls(**values)
+
+    @classmethod
+    def of(cls, input_bucket: str, output_bucket: str, **overrides: Any) -> Settings:  # noqa: ANN401 - typed values
+        """Return settings from typed values, under the same checks as ``from_mapping``."""
+        unknown = sorted(overrides.keys() - {item.name for item in fields(cls)})
+        _raise_if([f"{name}: there is no such setting" for name in unknown])
+        settings = cls(input_bucket=input_bucket, output_bucket=output_bucket, **overrides)
+        _raise_if(list(_codec_problems(vars(settings), {}, None)))
+        return settings
+
+    @property
+    def key_map(self) -> KeyMap:
+        """Source key → output keys, under these settings."""
+        return KeyMap(self.prefix, self.output_prefix, self.key_template, self.input_bucket, self.output_bucket)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed and yet likely to disappoint, one sentence each."""
+        if "parquet" in self.output_formats and self.parquet_compression in _RARE_CODECS:
+            return (f"PARQUET_COMPRESSION={self.parquet_compression}: many Parquet readers lack this codec",)
+        return ()
+
+
+def setting_rows() -> list[tuple[str, str, str]]:
+    """Return (variable, default, meaning) of every setting, in the order of the README's table."""
+    return [
+        (item.metadata["variable"], item.metadata["default"], item.metadata["meaning"]) for item in fields(Settings)
+    ]
+
+
+def variables() -> tuple[str, ...]:
+    """Return every variable that decides whether settings hold, those not supported yet included."""
+    return (*(item.metadata["variable"] for item in fields(Settings)), *LATER)
+
+
+def deciding_values(settings: Settings) -> dict[str, Any]:
+    """Return the settings that decide bytes of the outputs, or which outputs there are, by variable."""
+    deciding = [item for item in fields(settings) if item.metadata["decides_bytes"]]
+    return {item.metadata["variable"]: getattr(settings, item.name) for item in deciding}
+
+
+def _parsed(mapping: Mapping[str, str], fetch: Callable[[str], bytes] | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the values given, by field, and the problems of those that are no values, also by field."""
+    values: dict[str, Any] = {}
+    refused: dict[str, str] = {}
+    for item in fields(Settings):
+        text = mapping.get(item.metadata["variable"], "")
+        if not text:
+            continue
+        try:
+            values[item.name] = item.metadata["kind"].parse(_resolved(item, text, fetch))
+        except ValueError as problem:
+            refused[item.name] = _problem(item, text, str(problem))
+    return values, refused
+
+
+def _resolved(item: Field[Any], text: str, fetch: Callable[[str], bytes] | None) -> str:
+    """Return the text itself, or for COLUMN_TYPES what lies at the URL that it is; ValueError where nothing does."""
+    if item.name != "column_types" or not text.startswith("s3://"):
+        return text
+    if fetch is None:
+        message = "an s3:// object cannot be read here: must be inline JSON"
+        raise ValueError(message)
+    try:
+        content = fetch(text)
+    except TranscodeError as error:
+        if error.retryable:
+            raise
+        message = f"the object cannot be read: {error}"
+        raise ValueError(message) from error
+    if len(content) > COLUMN_TYPES_BYTES_MAX:
+        message = f"the object must hold at most {COLUMN_TYPES_BYTES_MAX} bytes"
+        raise ValueError(message)
+    return content.decode()  # UnicodeDecodeError is a ValueError
+
+
+def _refusals(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the fields' own kinds refuse, by field."""
+    found = {item: item.metadata["kind"].refusal(values[item.name]) for item in fields(Settings)}
+    return {item.name: _problem(item, values[item.name], refusal) for item, refusal in found.items() if refusal}
+
+
+def _relation_problems(values: Mapping[str, Any], refused: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is wrong between values that are each allowed."""
+    names = ("input_bucket", "output_bucket", "prefix", "output_prefix", "key_template")
+    if any(name in refused for name in names):
+        return
+    source, target, prefix, output_prefix, text = (values[name] for name in names)
+    template = KeyTemplate.parse(text)
+    if source == target:
+        yield from _loop_problems(prefix, output_prefix, template)
+    if folder := collision(template, output_prefix):
+        yield f"KEY_TEMPLATE={_shown(text)}: an output could take the key of a record under {folder!r}"
+
+
+def _loop_problems(prefix: str, output_prefix: str, template: KeyTemplate) -> Iterator[str]:
+    """Yield how outputs could become sources, in one bucket."""
+    allowed = "in one bucket, outputs must lie where no source can, and PREFIX must not be empty"
+    if overlap(prefix, output_prefix):
+        yield f"OUTPUT_PREFIX={_shown(output_prefix)}: overlaps PREFIX={_shown(prefix)}; {allowed}"
+        return
+    heads = {template.head(output_prefix, name) for name in FORMATS}
+    for head in sorted(head for head in heads if overlap(prefix, head)):
+        yield f"KEY_TEMPLATE: its keys begin with {_shown(head)}, which overlaps PREFIX={_shown(prefix)}; {allowed}"
+
+
+def _later_problems(mapping: Mapping[str, str]) -> Iterator[str]:
+    for variable, allowed in LATER.items():
+        text = mapping.get(variable, "")
+        if text not in allowed:
+            words = " or ".join(repr(word) if word else "left empty" for word in allowed)
+            yield f"{variable}={_shown(text)}: {NOT_YET}: must be {words}"
+
+
+def _codec_problems(
+    values: Mapping[str, Any], refused: Mapping[str, str], has_codec: Callable[[str], bool] | None
+) -> Iterator[str]:
+    """Yield the codecs, of formats that are written, that the installed Arrow was built without."""
+    asked = {"parquet": "parquet_compression", "avro": "avro_codec"}
+    if "output_formats" in refused:
+        return
+    for name in (asked[format_name] for format_name in values["output_formats"]):
+        codec = _ARROW_CODECS.get(values[name])
+        if name not in refused and codec and not (has_codec or _arrow_has)(codec):
+            yield f"{name.upper()}={_shown(values[name])}: the installed Arrow lacks this codec, choose another"
+
+
+def _arrow_has(codec: str) -> bool:
+    import pyarrow as pa  # noqa: PLC0415 - 60 ms, and only for this question
+
+    return bool(pa.Codec.is_available(codec))  # type: ignore[arg-type]  # one of _ARROW_CODECS
+
+
+def _default(item: Field[Any]) -> Any:  # noqa: ANN401 - each setting has its own type
+    return item.default if item.default_factory is MISSING else item.default_factory()
+
+
+def _frozen(value: object) -> object:
+    """Return a read-only copy of a dict, anything else as it is: refusing it is the kind's task."""
+    return MappingProxyType(dict(value)) if isinstance(value, dict) else value
+
+
+def _problem(item: Field[Any], value: object, refusal: str) -> str:
+    return f"{item.metadata['variable']}={_shown(value)}: {refusal}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
+
+
+def _raise_if(problems: list[str]) -> None:
+    if problems:
+        count = "1 setting is wrong" if len(problems) == 1 else f"{len(problems)} settings are wrong"
+        message = "\n  ".join([f"{count}:", *problems])
+        raise SettingsError(message)
