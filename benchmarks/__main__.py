@@ -1,0 +1,62 @@
+"""``python -m benchmarks``: everything, or one benchmark by name."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import conversion, measure, startup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+AVRO_ENCODER: Final = "benchmarks.avro_encoder"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what ``arguments`` name; without any, all."""
+    options = _parser().parse_args(arguments)
+    print(measure.machine(), flush=True)
+    if options.benchmark in {"all", "avro"}:
+        _avro_encoder()
+    if options.benchmark in {"all", "startup"}:
+        startup.compare(options.startup_rounds)
+    if options.benchmark in {"all", "conversion"}:
+        conversion.compare(options.scale, options.rounds, options.engines)
+    if options.benchmark in {"all", "memory"}:
+        conversion.memory(options.scale)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measures this program beside its peers. Every output is read back and compared with its source "
+        "before a time is printed. Data are made once, under benchmarks/.data/; servers run on loopback and end with "
+        "the run. The machine should be idle: absolute times are its own, ratios are taken within a round.",
+        epilog="conversion: lineitem from and to a real S3 server. memory: the same file and one eight times as large. "
+        "startup: import and convert 1 KB in a fresh process. avro: the Avro encoder alone, from memory.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    names = ("all", "avro", "startup", "conversion", "memory")
+    parser.add_argument("benchmark", nargs="?", choices=names, default="all", help="what to run")
+    parser.add_argument("--scale", type=float, default=conversion.SCALE, help="of TPC-H lineitem; 0.3 is 229 MB")
+    parser.add_argument("--rounds", type=int, default=conversion.ROUNDS, help="of the conversion benchmark")
+    parser.add_argument("--startup-rounds", type=int, default=startup.ROUNDS, help="of the start-up benchmark")
+    engines = (conversion.OURS, *conversion.PEERS)
+    parser.add_argument("--engines", nargs="+", choices=engines, default=engines, help="of the conversion benchmark")
+    return parser
+
+
+def _avro_encoder() -> None:
+    """Run the encoder's benchmark in a process of its own: what it holds in memory is not for the others to carry."""
+    if importlib.util.find_spec(AVRO_ENCODER) is None:
+        print(f"{AVRO_ENCODER} is not there: left out")
+        return
+    subprocess.run([sys.executable, "-m", AVRO_ENCODER], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""One large CSV object from and to a real S3 server: this program beside its peers, and its memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import datasets, measure
+from benchmarks.readback import Judge
+from benchmarks.servers import INPUT_BUCKET, OUTPUT_BUCKET, store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from benchmarks.measure import Sample
+    from benchmarks.servers import Store
+
+SCALE: Final = 0.3
+GROWTH: Final = 8
+ROUNDS: Final = 3
+OURS: Final = "ours"
+PEERS: Final = ("polars", "polars_text", "duckdb", "seed")
+
+SEED_RATIO_MIN: Final = 10.0
+POLARS_RATIO_MIN: Final = 1.0
+PEAK_MB_MAX: Final = 450
+PEAK_GROWTH_MAX: Final = 1.1
+
+_KEY: Final = "source.csv"
+
+
+def compare(scale: float = SCALE, rounds: int = ROUNDS, engines: Sequence[str] = (OURS, *PEERS)) -> None:
+    """Print what each engine takes for lineitem of ``scale``, and how many times as fast as its peers ours is."""
+    source = datasets.lineitem(scale)
+    with store() as s3:
+        samples = measure.alternate(engines, rounds, Case(s3, source).run)
+    print(f"\nConversion of {source.name}, {_megabytes(source):.0f} MB, {rounds} rounds, outputs read back")
+    print(_times(samples, _megabytes(source)))
+    for line in _ratios(samples):
+        print(line)
+
+
+def memory(scale: float = SCALE) -> None:
+    """Print this program's peak memory for lineitem of ``scale`` and for a file eight times as large."""
+    peaks = []
+    with store() as s3:
+        for each in (scale, GROWTH * scale):
+            source = datasets.lineitem(each)
+            peaks.append(Case(s3, source).run(OURS).peak_bytes / measure.MB)
+            print(f"Peak memory, {_megabytes(source):.0f} MB of CSV: {peaks[-1]:.0f} MB (at most {PEAK_MB_MAX})")
+    print(f"Eight times the file: {peaks[1] / peaks[0]:.2f} times the memory (at most {PEAK_GROWTH_MAX})")
+
+
+class Case:
+    """One source in the store, converted by any engine, its outputs compared with it before anybody sees a time."""
+
+    def __init__(self, s3: Store, source: Path) -> None:
+        self._s3 = s3
+        self._judge = Judge(source)
+        s3.upload(source, _KEY)
+
+    def run(self, engine: str) -> Sample:
+        """Return what one conversion by ``engine`` takes; Disagreement where its outputs are not the source."""
+        self._s3.wipe()
+        prefix = f"{engine}/"
+        sample = measure.run_engine([engine, INPUT_BUCKET, _KEY, OUTPUT_BUCKET, prefix], self._s3.environment)
+        with TemporaryDirectory(prefix="benchmark-outputs-") as directory:
+            for form in ("parquet", "avro"):
+                output = Path(directory) / form
+                self._s3.download(f"{prefix}{Path(_KEY).stem}.{form}", output)
+                self._judge.compare(output, form)
+        return sample
+
+
+def _megabytes(source: Path) -> float:
+    return source.stat().st_size / measure.MB
+
+
+def _times(samples: dict[str, list[Sample]], source_mb: float) -> str:
+    rows = []
+    for name, runs in samples.items():
+        seconds = measure.Spread.of(run.seconds for run in runs)
+        cpu = measure.Spread.of(run.cpu_seconds for run in runs)
+        peak = measure.Spread.of(run.peak_bytes / measure.MB for run in runs)
+        rows.append([name, seconds.text(), cpu.text(), f"{source_mb / seconds.middle:.0f}", peak.text(0)])
+    return measure.table(["engine", "seconds (min-max)", "CPU seconds", "MB/s", "peak MB"], rows)
+
+
+def _ratios(samples: dict[str, list[Sample]]) -> Iterable[str]:
+    """Say how many times as fast as each peer this program is, by pairs within a round."""
+    if OURS not in samples:
+        return
+    targets = {"seed": SEED_RATIO_MIN, "polars": POLARS_RATIO_MIN, "polars_text": POLARS_RATIO_MIN}
+    for peer, runs in samples.items():
+        if peer != OURS:
+            ratio = measure.ratios(runs, samples[OURS], lambda run: run.seconds)
+            target = f", at least {targets[peer]:g} wanted" if peer in targets else ""
+            yield f"{ratio.text()} times as fast as {peer}{target}"

@@ -1,0 +1,129 @@
+"""Named, seeded data sets, made once and kept under ``benchmarks/.data/`` (ignored by git)."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+from pyarrow import csv as pa_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+DATA: Final = Path(__file__).resolve().parent / ".data"
+SEED: Final = 20261123
+
+QUOTED_TEXT_RECORDS: Final = 300_000
+SMALL_OBJECT_BYTES: Final = 10_000
+TINY_OBJECT_BYTES: Final = 1_000
+
+LINEITEM_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "l_orderkey": pa.int64(),
+    "l_partkey": pa.int64(),
+    "l_suppkey": pa.int64(),
+    "l_linenumber": pa.int64(),
+    "l_quantity": pa.float64(),
+    "l_extendedprice": pa.float64(),
+    "l_discount": pa.float64(),
+    "l_tax": pa.float64(),
+    "l_returnflag": pa.string(),
+    "l_linestatus": pa.string(),
+    "l_shipdate": pa.date32(),
+    "l_commitdate": pa.date32(),
+    "l_receiptdate": pa.date32(),
+    "l_shipinstruct": pa.string(),
+    "l_shipmode": pa.string(),
+    "l_comment": pa.string(),
+}
+SMALL_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "id": pa.int64(),
+    "price": pa.float64(),
+    "day": pa.date32(),
+    "name": pa.string(),
+}
+_WORDS: Final = ("carefully", "Zürich", "packages", "naïve", "ironic", "東京", "deposits", "Ångström", "bold")
+
+
+def lineitem(scale: float) -> Path:
+    """Return TPC-H lineitem as CSV: header, commas, quotes only round the comments that hold a comma.
+
+    16 columns, 6 million records for a scale of 1; a scale of 0.3 is 229 MB, 2.4 is eight times as much.
+    """
+    return _cached(DATA / f"lineitem-{scale:g}.csv", lambda path: _write_lineitem(path, scale))
+
+
+def lineitem_table(scale: float) -> pa.Table:
+    """Return :func:`lineitem` as one typed Arrow table, in memory."""
+    options = pa_csv.ConvertOptions(column_types=dict(LINEITEM_TYPES))
+    return pa_csv.read_csv(lineitem(scale), convert_options=options)
+
+
+def quoted_text(records: int = QUOTED_TEXT_RECORDS) -> Path:
+    """Return CSV whose text is quoted and holds commas, doubled quotes, line ends and non-ASCII letters."""
+    return _cached(DATA / f"quoted-text-{records}.csv", lambda path: _write_quoted_text(path, records))
+
+
+def small_objects(count: int) -> list[Path]:
+    """Return ``count`` CSVs of about 10 KB each, all different."""
+    return [_small_object(DATA / "small" / f"{number:06}.csv", number, SMALL_OBJECT_BYTES) for number in range(count)]
+
+
+def tiny_object() -> Path:
+    """Return one CSV of about 1 KB, of the kind of :func:`small_objects`."""
+    return _small_object(DATA / "tiny.csv", 0, TINY_OBJECT_BYTES)
+
+
+def _small_object(path: Path, seed: int, size: int) -> Path:
+    return _cached(path, lambda part: _write_small(part, seed, size))
+
+
+def _cached(path: Path, write: Callable[[Path], None]) -> Path:
+    """Return ``path``, written first if it is not there; never half written."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two runs may make the same one
+        write(part)
+        part.replace(path)
+    return path
+
+
+def _write_lineitem(path: Path, scale: float) -> None:
+    import duckdb  # noqa: PLC0415  # only where the data has to be made
+    from duckdb_extensions import import_extension  # noqa: PLC0415
+
+    import_extension("tpch")
+    with duckdb.connect() as database:
+        database.execute("LOAD tpch")
+        database.execute("CALL dbgen(sf = $scale)", {"scale": scale})
+        rows = database.sql("SELECT * FROM lineitem ORDER BY l_orderkey, l_linenumber")
+        rows.write_csv(str(path), header=True, sep=",")
+
+
+def _write_quoted_text(path: Path, records: int) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
+        writer.writerow(["id", "title", "text", "score"])
+        writer.writerows(_text_records(random.Random(SEED), records))  # noqa: S311  # data, not secrets
+
+
+def _text_records(draw: random.Random, records: int) -> Iterator[list[int | float | str]]:
+    for number in range(records):
+        words = draw.choices(_WORDS, k=24)
+        title = f'{words[0]}, "{words[1]}"'
+        text = " ".join(words[2:13]) + ",\n" + " ".join(words[13:])
+        yield [number, title, text, draw.randrange(10_000) / 100]
+
+
+def _write_small(path: Path, seed: int, size: int) -> None:
+    draw = random.Random(SEED + seed)  # noqa: S311  # data, not secrets
+    lines = [",".join(SMALL_TYPES)]
+    length = len(lines[0]) + 1
+    while length < size:
+        day = f"{draw.randint(1990, 2025)}-{draw.randint(1, 12):02}-{draw.randint(1, 28):02}"
+        lines.append(f"{draw.randrange(10**9)},{draw.randrange(10**6) / 100:.2f},{day},{draw.choice(_WORDS)}")
+        length += len(lines[-1].encode()) + 1
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,249 @@
+"""Ways to convert one CSV object to Parquet and Avro, each in a process of its own, each as its people would write it.
+
+    python -m benchmarks.engines NAME INPUT_BUCKET KEY OUTPUT_BUCKET OUTPUT_PREFIX
+
+An engine is a function that imports what it needs, makes its S3 client, and returns the conversion to be timed. Source
+and outputs lie on the S3 server that the environment names; both outputs are snappy. The last line printed is a JSON
+object: seconds of importing and of converting, CPU seconds of converting, peak resident bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:  # nothing heavy here: what an engine imports is part of its start-up, and of no other's
+    from collections.abc import Callable, Mapping
+
+    Conversion = Callable[[], None]
+
+FUNCTION_MEMORY_MB: Final = 2048
+FUNCTION_TIMEOUT_MS: Final = 900_000
+KIB: Final = 1024
+STATUS_OK: Final = 200
+
+
+@dataclass(frozen=True)
+class Job:
+    """One object to convert, and where to."""
+
+    input_bucket: str
+    key: str
+    output_bucket: str
+    output_prefix: str
+
+    def output_key(self, suffix: str) -> str:
+        """Return the key of the output that ends in ``suffix``."""
+        return f"{self.output_prefix}{PurePosixPath(self.key).stem}.{suffix}"
+
+
+class Context:
+    """What Lambda gives a handler beside the event, as far as a conversion may look at it."""
+
+    function_name = "csv-transcode"
+    function_version = "$LATEST"
+    invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:csv-transcode"
+    aws_request_id = "00000000-0000-0000-0000-000000000000"
+    memory_limit_in_mb = str(FUNCTION_MEMORY_MB)
+
+    def __init__(self) -> None:
+        self._end_ms = time.monotonic() * 1000 + FUNCTION_TIMEOUT_MS
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return what is left of the longest time that Lambda grants."""
+        return int(self._end_ms - time.monotonic() * 1000)
+
+
+def ours(job: Job) -> Conversion:
+    """Convert by the handler, as Lambda calls it for an S3 notification."""
+    os.environ |= {
+        "INPUT_BUCKET": job.input_bucket,
+        "OUTPUT_BUCKET": job.output_bucket,
+        "OUTPUT_PREFIX": job.output_prefix,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(FUNCTION_MEMORY_MB),
+    }
+    from lambda_handler import lambda_handler  # noqa: PLC0415
+
+    def convert() -> None:
+        report = lambda_handler(_notification(job), Context())
+        if report["statusCode"] != STATUS_OK or report["files"]["converted"] != 1:
+            message = f"not converted: {report}"
+            raise RuntimeError(message)
+
+    return convert
+
+
+def seed(job: Job) -> Conversion:
+    """Convert as the seed design does: pandas, a table from it, fastavro over its records; both writes in threads."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+    from io import BytesIO  # noqa: PLC0415
+
+    import awswrangler  # noqa: F401, PLC0415  # the seed design imports it
+    import boto3  # noqa: PLC0415
+    import fastavro  # noqa: PLC0415
+    import pandas as pd  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import parquet as pq  # noqa: PLC0415
+
+    client = boto3.client("s3")
+
+    def write_parquet(frame: pd.DataFrame) -> None:
+        buffer = BytesIO()
+        pq.write_table(pa.Table.from_pandas(frame), buffer, compression="snappy")
+        client.put_object(Bucket=job.output_bucket, Key=job.output_key("parquet"), Body=buffer.getvalue())
+
+    def write_avro(frame: pd.DataFrame) -> None:
+        buffer = BytesIO()
+        fastavro.writer(buffer, _avro_schema(frame), frame.to_dict("records"), codec="snappy")
+        client.put_object(Bucket=job.output_bucket, Key=job.output_key("avro"), Body=buffer.getvalue())
+
+    def convert() -> None:
+        body = client.get_object(Bucket=job.input_bucket, Key=job.key)["Body"].read()
+        frame = pd.read_csv(BytesIO(body))
+        with ThreadPoolExecutor(2) as pool:
+            for future in [pool.submit(write, frame) for write in (write_parquet, write_avro)]:
+                future.result()
+
+    return convert
+
+
+def polars(job: Job) -> Conversion:
+    """Convert with Polars, dates typed."""
+    return _polars(job, dates=True)
+
+
+def polars_text(job: Job) -> Conversion:
+    """Convert with Polars as it reads by default, dates left as text."""
+    return _polars(job, dates=False)
+
+
+def duckdb(job: Job) -> Conversion:
+    """Convert with DuckDB, by files; its Avro has no codec but null."""
+    from pathlib import Path  # noqa: PLC0415
+    from tempfile import TemporaryDirectory  # noqa: PLC0415
+
+    import boto3  # noqa: PLC0415
+    import duckdb as database  # noqa: PLC0415
+    from duckdb_extensions import import_extension  # noqa: PLC0415
+
+    import_extension("avro")
+    database.execute("LOAD avro")
+    client = boto3.client("s3")
+
+    def convert() -> None:
+        with TemporaryDirectory() as directory:
+            source = Path(directory) / "source.csv"
+            client.download_file(job.input_bucket, job.key, str(source))
+            database.execute("CREATE TABLE source AS FROM read_csv($path)", {"path": str(source)})
+            for suffix, options in (("parquet", "FORMAT parquet, COMPRESSION snappy"), ("avro", "FORMAT avro")):
+                target = Path(directory) / suffix
+                database.execute(f"COPY source TO '{target}' ({options})")
+                client.upload_file(str(target), job.output_bucket, job.output_key(suffix))
+
+    return convert
+
+
+ENGINES: Final[Mapping[str, Callable[[Job], Conversion]]] = {
+    "ours": ours,
+    "seed": seed,
+    "polars": polars,
+    "polars_text": polars_text,
+    "duckdb": duckdb,
+}
+
+
+def main(name: str, *job: str) -> None:
+    """Run one engine once, and print what it took."""
+    started = time.perf_counter()
+    convert = ENGINES[name](Job(*job))
+    imported, cpu = time.perf_counter(), time.process_time()
+    convert()
+    ended, cpu_ended = time.perf_counter(), time.process_time()
+    measured = {
+        "import_seconds": imported - started,
+        "seconds": ended - imported,
+        "cpu_seconds": cpu_ended - cpu,
+        "peak_bytes": _peak_bytes(),
+    }
+    print(json.dumps(measured))
+
+
+def _polars(job: Job, *, dates: bool) -> Conversion:
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+    from io import BytesIO  # noqa: PLC0415
+
+    import boto3  # noqa: PLC0415
+    import polars as pl  # noqa: PLC0415
+
+    client = boto3.client("s3")
+
+    def write_parquet(frame: pl.DataFrame) -> None:
+        buffer = BytesIO()
+        frame.write_parquet(buffer, compression="snappy")
+        client.put_object(Bucket=job.output_bucket, Key=job.output_key("parquet"), Body=buffer.getvalue())
+
+    def write_avro(frame: pl.DataFrame) -> None:
+        buffer = BytesIO()
+        frame.write_avro(buffer, compression="snappy", name="Record")
+        client.put_object(Bucket=job.output_bucket, Key=job.output_key("avro"), Body=buffer.getvalue())
+
+    def convert() -> None:
+        body = client.get_object(Bucket=job.input_bucket, Key=job.key)["Body"].read()
+        frame = pl.read_csv(body, try_parse_dates=dates)  # from bytes: a tenth faster than from BytesIO
+        with ThreadPoolExecutor(2) as pool:
+            for future in [pool.submit(write, frame) for write in (write_parquet, write_avro)]:
+                future.result()
+
+    return convert
+
+
+def _avro_schema(frame: Any) -> dict[str, Any]:  # noqa: ANN401  # pandas is for two engines only to import
+    """Return a record as the data frame's types have it; nullable only where nulls are: fastavro's best time."""
+    names = {"int64": "long", "float64": "double", "bool": "boolean"}
+    fields = []
+    for name, column in frame.items():
+        avro_type = names.get(str(column.dtype), "string")
+        fields.append({"name": name, "type": ["null", avro_type] if column.hasnans else avro_type})
+    return {"type": "record", "name": "Record", "fields": fields}
+
+
+def _notification(job: Job) -> dict[str, Any]:
+    from urllib.parse import quote_plus  # noqa: PLC0415
+
+    bucket = {
+        "name": job.input_bucket,
+        "ownerIdentity": {"principalId": "A"},
+        "arn": f"arn:aws:s3:::{job.input_bucket}",
+    }
+    entry = {"key": quote_plus(job.key), "size": 1, "eTag": "0" * 32, "sequencer": "0"}
+    record = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": "us-east-1",
+        "eventTime": "2026-11-23T00:00:00.000Z",
+        "eventName": "ObjectCreated:Put",
+        "userIdentity": {"principalId": "A"},
+        "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+        "responseElements": {"x-amz-request-id": "A", "x-amz-id-2": "A"},
+        "s3": {"s3SchemaVersion": "1.0", "configurationId": "csv", "bucket": bucket, "object": entry},
+    }
+    return {"Records": [record]}
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that was resident since this program began.
+
+    Not ``ru_maxrss``: that begins with what the parent held when it forked.
+    """
+    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123  # pathlib is an import more to pay for
+        line = next(line for line in status if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * KIB
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
