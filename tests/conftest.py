@@ -1,0 +1,105 @@
+"""S3 for the tests: imitated in process (moto), and real (SeaweedFS). Nothing listens beyond the loopback interface."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from moto import mock_aws
+
+from csv_transcode.s3.client import make_client
+from tests.seaweed import NotInstalledError, SeaweedServer, seaweed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_s3 import S3Client
+
+INPUT_BUCKET: Final = "input-bucket"
+OUTPUT_BUCKET: Final = "output-bucket"
+CONNECTIONS_MAX: Final = 10
+
+# Whoever runs the tests may have an account, a profile and a region of their own: no test may meet them.
+_NOBODY: Final = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+_SOMEBODY: Final = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the real server, wherever it asks for it."""
+    for item in items:
+        if "seaweed_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, _NOBODY)
+
+
+@pytest.fixture
+def s3() -> Iterator[S3Client]:
+    """Yield a client of moto with the buckets INPUT_BUCKET and OUTPUT_BUCKET, both empty."""
+    with mock_aws():
+        client = make_client(connections_max=CONNECTIONS_MAX)
+        for bucket in (INPUT_BUCKET, OUTPUT_BUCKET):
+            client.create_bucket(Bucket=bucket)
+        yield client
+
+
+@pytest.fixture(scope="session")
+def seaweed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
+    """Yield a running SeaweedFS; the test is skipped where it is not installed."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(seaweed(tmp_path_factory.mktemp("seaweed")))
+        except NotInstalledError as error:
+            pytest.skip(str(error))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _caretaker(seaweed_server: SeaweedServer) -> S3Client:
+    """Create the buckets, and return a client that no test hangs faults into."""
+    with pytest.MonkeyPatch.context() as environment:
+        _set(environment, _NOBODY | seaweed_server.environment)
+        client = make_client(connections_max=CONNECTIONS_MAX)
+    for bucket in (INPUT_BUCKET, OUTPUT_BUCKET):
+        client.create_bucket(Bucket=bucket)
+    return client
+
+
+@pytest.fixture
+def seaweed_s3(
+    seaweed_server: SeaweedServer, _caretaker: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[S3Client]:
+    """Yield a client of SeaweedFS with the buckets INPUT_BUCKET and OUTPUT_BUCKET, both empty.
+
+    The environment points at it too, for code that makes a client of its own.
+    """
+    _set(monkeypatch, seaweed_server.environment)
+    yield make_client(connections_max=CONNECTIONS_MAX)
+    for bucket in (INPUT_BUCKET, OUTPUT_BUCKET):
+        _empty(_caretaker, bucket)
+
+
+def _set(environment: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name in _SOMEBODY:
+        environment.delenv(name, raising=False)
+    for name, value in variables.items():
+        environment.setenv(name, value)
+
+
+def _empty(client: S3Client, bucket: str) -> None:
+    for upload in client.list_multipart_uploads(Bucket=bucket).get("Uploads", ()):
+        client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        for entry in page.get("Contents", ()):
+            client.delete_object(Bucket=bucket, Key=entry["Key"])
