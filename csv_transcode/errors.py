@@ -80,6 +80,17 @@ class RecordError(SourceError):
         self.length = length
         self.reason = reason or type(self).reason
 
+    def counted_from(self, records: int) -> RecordError:
+        """Return the same error, its record counted from ``records`` records further up."""
+        return type(self)(
+            self.detail,
+            record=self.record + records,
+            line=self.line,
+            offset=self.offset,
+            length=self.length,
+            reason=self.reason,
+        )
+
 
 class FieldCountError(RecordError):
     """A record has another number of fields than the header."""

@@ -1,0 +1,64 @@
+"""How a file is written: delimiter, quote, header; and the names its columns get."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from csv_transcode.errors import DialectError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OTHER_DELIMITERS: Final = {";": "semicolon", "\t": "tab", "|": "pipe"}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What was found or given; its fields are those of the manifest's ``dialect``."""
+
+    compression: str | None = None
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    quote_char: str | None = '"'
+    escape_char: str | None = None
+    header: bool = True
+    null_values: tuple[str, ...] = ("",)
+    decimal_separator: str = "."
+
+
+def require_convincing(header: Sequence[str], dialect: Dialect) -> None:
+    """Raise DialectError where the first record says that another delimiter than the dialect's was meant.
+
+    One column whose first record holds ``;``, tab or ``|`` is another delimiter until a detector says otherwise:
+    reading such a file as one column would be exact and useless.
+    """
+    if len(header) != 1:
+        return
+    for delimiter, name in OTHER_DELIMITERS.items():
+        if delimiter in header[0]:
+            message = (
+                f"line 1 has one field with delimiter {dialect.delimiter!r}, and holds {header[0].count(delimiter)} "
+                f"{name} characters: other delimiters are not supported yet"
+            )
+            raise DialectError(message)
+
+
+def column_names(header: Sequence[str]) -> list[str]:
+    """Return one name a column: the header's own; ``column_<n>`` (from 1) where empty; ``_2``, ``_3`` where repeated.
+
+    The result is unique ignoring case, and no made-up name takes a name that the header gives to another column.
+    """
+    given = Counter(name.lower() for name in header)
+    taken: set[str] = set()
+    names = []
+    for position, original in enumerate(header, start=1):
+        base = original or f"column_{position}"
+        name, suffix = base, 1
+        while name.lower() in taken or (name != original and name.lower() in given):
+            suffix += 1
+            name = f"{base}_{suffix}"
+        taken.add(name.lower())
+        names.append(name)
+    return names

@@ -1,0 +1,140 @@
+"""What a column's values have shown so far: first records, which merge in any grouping to the same result.
+
+A record index counts from 0 within what was observed; ``shifted`` moves it to where that stands in the file. Merging
+is associative, so blocks may be observed apart, in any sizes, and still name the same record of the file.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+NEVER: Final = sys.maxsize  # no record has shown it
+
+Merged = TypeVar("Merged", bound="Evidence")
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Whether one attribute (a scale, a spelling) is the same in all values that have it.
+
+    ``value`` is that of the record ``first``; ``differs`` is the first record with another one.
+    """
+
+    value: Hashable = None
+    first: int = NEVER
+    differs: int = NEVER
+
+    def shifted(self, records: int) -> Uniform:
+        """Return the same, ``records`` further down."""
+        return replace(self, first=_shift(self.first, records), differs=_shift(self.differs, records))
+
+    def merged(self, later: Uniform) -> Uniform:
+        """Return what this and then ``later`` have shown."""
+        if self.first == NEVER:
+            return later
+        if later.first == NEVER or self.differs != NEVER:
+            return self
+        return replace(self, differs=later.first if later.value != self.value else later.differs)
+
+    def seen(self, value: Hashable, record: int) -> Uniform:
+        """Return what this and then one ``value`` in ``record`` have shown."""
+        return self.merged(Uniform(value, record))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Base: every field is a first record (an int, NEVER where there is none), or an evidence that merges itself."""
+
+    def shifted(self: Merged, records: int) -> Merged:
+        """Return the same, ``records`` further down."""
+        return type(self)(**{name: _shifted(value, records) for name, value in self._items()})
+
+    def merged(self: Merged, later: Merged) -> Merged:
+        """Return what this and then ``later`` have shown."""
+        return type(self)(**{name: _merged(value, getattr(later, name)) for name, value in self._items()})
+
+    def _items(self) -> list[tuple[str, Any]]:
+        return [(spec.name, getattr(self, spec.name)) for spec in fields(self)]
+
+
+@dataclass(frozen=True)
+class Digits:
+    """The largest count of something so far; merging takes the larger."""
+
+    most: int = 0
+
+    def shifted(self, records: int) -> Digits:  # noqa: ARG002 -- a count does not move
+        """Return the same."""
+        return self
+
+    def merged(self, later: Digits) -> Digits:
+        """Return the larger."""
+        return later if later.most > self.most else self
+
+
+@dataclass(frozen=True)
+class NumberEvidence(Evidence):
+    """What rules doubles and decimals in or out; each field is the first record that shows it."""
+
+    unfit: int = NEVER  # is no number of contract section 4
+    inexact: int = NEVER  # a number that no double says
+    whole: int = NEVER  # without a point
+    point_or_exponent: int = NEVER
+    exponent: int = NEVER
+    lone_zero: int = NEVER  # a fraction of just 0: 17.0
+    trailing_zero: int = NEVER  # another fraction that ends in 0: 17.10
+    negative_zero: int = NEVER
+    special: int = NEVER  # nan or infinity
+    too_wide: int = NEVER  # more digits than decimal(38,s) has
+    scale: Uniform = field(default_factory=Uniform)  # digits after the point, of numbers without exponent
+    integer_part: Uniform = field(default_factory=Uniform)  # whether numbers with a point have digits before it
+    nan: Uniform = field(default_factory=Uniform)  # its spelling
+    infinity: Uniform = field(default_factory=Uniform)  # its spelling
+    digits: Digits = field(default_factory=Digits)  # of the widest number without exponent
+
+
+@dataclass(frozen=True)
+class TimestampEvidence(Evidence):
+    """What rules timestamps in or out."""
+
+    unfit: int = NEVER
+    nanoseconds: int = NEVER  # more than 6 fraction digits
+    beyond_nanoseconds: int = NEVER  # outside of 1677 to 2262
+    spelling: Uniform = field(default_factory=Uniform)  # (separator, seconds, zone)
+
+
+@dataclass(frozen=True)
+class BooleanEvidence(Evidence):
+    """What rules booleans in or out."""
+
+    unfit: int = NEVER
+    spelling: Uniform = field(default_factory=Uniform)
+
+
+@dataclass(frozen=True)
+class ColumnEvidence(Evidence):
+    """All that is known of one column."""
+
+    value: int = NEVER  # the first that is neither null nor empty
+    not_int64: int = NEVER
+    not_date: int = NEVER
+    number: NumberEvidence = field(default_factory=NumberEvidence)
+    timestamp: TimestampEvidence = field(default_factory=TimestampEvidence)
+    boolean: BooleanEvidence = field(default_factory=BooleanEvidence)
+
+
+def _shift(record: int, records: int) -> int:
+    return record if record == NEVER else record + records
+
+
+def _shifted(value: Any, records: int) -> Any:  # noqa: ANN401 -- an int or an evidence, see Evidence
+    return _shift(value, records) if isinstance(value, int) else value.shifted(records)
+
+
+def _merged(value: Any, later: Any) -> Any:  # noqa: ANN401 -- an int or an evidence, see Evidence
+    return min(value, later) if isinstance(value, int) else value.merged(later)

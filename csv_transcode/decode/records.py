@@ -1,0 +1,286 @@
+"""Byte blocks cut at record ends, and which of them Arrow may parse.
+
+A *stripe* is the records that begin in one STRIPE_BYTES-long span of the decoded source. Stripes are cut by the
+source's content alone, and everything downstream (row groups, Avro blocks, dictionaries) is cut by whole stripes, so
+the outputs' bytes depend on nothing else. A *block* is a piece of one stripe that is parsed in one go: by Arrow where
+``is_plain`` proves that Arrow reads it as RFC 4180 does, by strict.py everywhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from csv_transcode.decode import strict
+from csv_transcode.decode.encoding import require_no_nul
+from csv_transcode.errors import LimitError, RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy.typing as npt
+
+    from csv_transcode.decode.dialect import Dialect
+
+STRIPE_BYTES: Final = 4 << 20
+LINE_ENDS: Final = b"\r\n"
+CR, LF = LINE_ENDS
+UTF8_MARK: Final = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Where a source is cut. ``stripe_bytes`` decides the outputs' bytes and is constant but in tests; the rest not.
+
+    ``block_bytes``: how much is parsed in one go, at most one stripe. ``record_bytes_max``: the longest record.
+    """
+
+    stripe_bytes: int = STRIPE_BYTES
+    block_bytes: int = STRIPE_BYTES
+    record_bytes_max: int = 16 << 20
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole records: ``data``, which begins at byte ``offset`` and on line ``line`` (from 1) of the decoded source.
+
+    ``plain`` says that Arrow may parse it; ``quoted`` that it holds quotes.
+    """
+
+    data: bytes
+    offset: int
+    line: int
+    plain: bool
+    quoted: bool
+
+
+@dataclass(frozen=True)
+class Stripe:
+    """The blocks of one stripe, in order; there is at least one."""
+
+    index: int
+    blocks: tuple[Block, ...]
+
+
+class RecordCutter:
+    """Cuts a source into blocks and stripes.
+
+    ``chunks`` are the decoded source's bytes in order, in pieces of any size, the first of which begins at byte
+    ``offset`` on line ``line``, at the start of a record.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], dialect: Dialect, cuts: Cuts, *, width: int, offset: int, line: int) -> None:
+        self._chunks = iter(chunks)
+        self._dialect = dialect
+        self._cuts = cuts
+        self._one_column = width == 1
+        self._quote = (dialect.quote_char or "").encode()
+        self._buffer = b""
+        self._start = 0  # of the next block, in the buffer
+        self._offset = offset  # of the next block, in the source
+        self._line = line
+        self._ended = False
+
+    def stripes(self) -> Iterator[Stripe]:
+        """Yield the source's stripes in order; those in which no record begins are left out."""
+        blocks: list[Block] = []
+        index = 0
+        for block in self._kept_blocks():
+            of_block = block.offset // self._cuts.stripe_bytes
+            if blocks and of_block != index:
+                yield Stripe(index, tuple(blocks))
+                blocks = []
+            index = of_block
+            blocks.append(block)
+        if blocks:
+            yield Stripe(index, tuple(blocks))
+
+    def _kept_blocks(self) -> Iterator[Block]:
+        """Yield the blocks; in a file of one column, without the blank lines after the last record.
+
+        Anywhere else in such a file a blank line is an empty value, so blank lines wait for what follows them.
+        """
+        if not self._one_column:
+            yield from self._blocks()
+            return
+        waiting: list[Block] = []
+        for block in self._blocks():
+            body, blanks = _split_trailing_blanks(block)
+            if body.data:
+                yield from waiting
+                waiting = []
+                yield body
+            if blanks.data:
+                waiting.append(blanks)
+                self._require_few(waiting)
+
+    def _require_few(self, blanks: list[Block]) -> None:
+        length = sum(len(block.data) for block in blanks)
+        if length > self._cuts.record_bytes_max:
+            message = f"more than {self._cuts.record_bytes_max} bytes of blank lines from line {blanks[0].line}"
+            raise LimitError(message)
+
+    def _blocks(self) -> Iterator[Block]:
+        while self._fill(1) > 0:
+            yield self._next_block()
+
+    def _next_block(self) -> Block:
+        span = min(self._cuts.stripe_bytes - self._offset % self._cuts.stripe_bytes, self._cuts.block_bytes)
+        length = self._plain_length(span)
+        data = self._buffer[self._start : self._start + length]
+        plain, quoted = is_plain(data, self._dialect) if length else (False, True)
+        if not plain:
+            length = self._strict_length(span)
+            data = self._buffer[self._start : self._start + length]
+        require_no_nul(data, self._offset)
+        block = Block(data, self._offset, self._line, plain, quoted)
+        self._offset += length
+        self._line += line_count(data)
+        self._start += length
+        return block
+
+    def _plain_length(self, span: int) -> int:
+        """Return the bytes up to the first record end that reaches ``span``, provided that quotes come in pairs.
+
+        0 where none is in reach: then the strict scanner finds it, or says what is the matter.
+        """
+        quotes, counted, at = 0, 0, span - 1  # a line end at ``at`` or later ends the block
+        while self._fill(at + 1) > at:
+            newline = self._buffer.find(b"\n", self._start + at) - self._start
+            if newline < 0:
+                at = self._held()
+            else:
+                quotes += self._count_quotes(counted, newline)
+                counted, at = newline, newline + 1
+                if quotes % 2 == 0:
+                    return at
+            if at > span + self._cuts.record_bytes_max:
+                return 0
+        return self._held()
+
+    def _count_quotes(self, start: int, end: int) -> int:
+        if not self._quote:
+            return 0
+        return self._buffer.count(self._quote, self._start + start, self._start + end)
+
+    def _strict_length(self, span: int) -> int:
+        """Return the bytes up to the first record end that reaches ``span``, by the strict scanner.
+
+        Raises RecordError, with its place in the file, where a record breaks the format before that.
+        """
+        at = records = 0
+        while at < span and self._fill(at + 1) > at:
+            try:
+                for record in strict.scan(self._buffer, self._start + at, self._dialect, final=self._ended):
+                    at = record.end - self._start
+                    records += bool(record.fields)
+                    if at >= span:
+                        break
+            except strict.Unfinished:
+                self._require_record_within(at)
+                self._fill(2 * self._held() + 1)
+            except RecordError as error:
+                raise self._placed(error, at, records) from error
+        return at
+
+    def _require_record_within(self, at: int) -> None:
+        length = self._held() - at
+        if length > self._cuts.record_bytes_max:
+            line = self._line + line_count(self._buffer[self._start : self._start + at])
+            message = (
+                f"the record at line {line}, byte {self._offset + at} has no end within {length} bytes, more than "
+                f"MAX_RECORD_BYTES={self._cuts.record_bytes_max} allows: a quote that is never closed, or no line ends?"
+            )
+            raise LimitError(message)
+
+    def _placed(self, error: RecordError, at: int, records: int) -> RecordError:
+        """Return ``error`` of a scan that began at ``at``, with its line and byte in the file."""
+        lines = line_count(self._buffer[self._start : self._start + at])
+        return RecordError(
+            error.detail,
+            record=error.record + records,
+            line=self._line + lines + error.line - 1,
+            offset=self._offset + error.offset - self._start,
+            reason=error.reason,
+        )
+
+    def _held(self) -> int:
+        return len(self._buffer) - self._start
+
+    def _fill(self, wanted: int) -> int:
+        """Read on until the buffer holds ``wanted`` bytes from the block's start, or all there are; return how many."""
+        if self._held() >= wanted or self._ended:
+            return self._held()
+        pieces = [self._buffer[self._start :]]
+        held = len(pieces[0])
+        while held < wanted and not self._ended:
+            piece = next(self._chunks, None)
+            self._ended = piece is None
+            pieces.append(piece or b"")
+            held += len(pieces[-1])
+        self._buffer, self._start = b"".join(pieces), 0
+        return held
+
+
+def line_count(data: bytes) -> int:
+    """Return how many lines end in ``data``: at LF, CR LF or CR."""
+    returns = data.count(b"\r")
+    return data.count(b"\n") + (returns - data.count(b"\r\n") if returns else 0)
+
+
+def _split_trailing_blanks(block: Block) -> tuple[Block, Block]:
+    """Return the block up to the line end of its last record that is not blank, and the blank lines after it."""
+    data = block.data
+    body = data.rstrip(LINE_ENDS)
+    end = len(body)
+    if body:
+        end += 2 if data[end : end + 2] == b"\r\n" else min(1, len(data) - end)
+    lines = line_count(data[:end])
+    return (
+        Block(data[:end], block.offset, block.line, block.plain, block.quoted),
+        Block(data[end:], block.offset + end, block.line + lines, block.plain, quoted=False),
+    )
+
+
+def is_plain(data: bytes, dialect: Dialect) -> tuple[bool, bool]:
+    """Return (does Arrow read these whole records as RFC 4180 does, do they hold quotes).
+
+    Proof, over the quote positions alone: each opening quote follows a delimiter, a line end, the start or (doubled)
+    the quote before it, each closing one precedes a delimiter, a line end, the end or the next quote. Every CR outside
+    of quotes stands before an LF. Arrow drops a byte-order mark at the start of any block. It checks UTF-8 itself.
+    """
+    quotes = _positions(data, dialect.quote_char)
+    if data.startswith(UTF8_MARK) or len(quotes) % 2:
+        return False, len(quotes) > 0
+    view = np.frombuffer(data, np.uint8)
+    sound = len(quotes) == 0 or _quotes_in_place(view, quotes, ord(dialect.delimiter))
+    return sound and _returns_in_place(view, data, quotes), len(quotes) > 0
+
+
+def _positions(data: bytes, char: str | None) -> npt.NDArray[np.intp]:
+    if not char or char.encode() not in data:
+        return np.empty(0, np.intp)
+    return np.flatnonzero(np.frombuffer(data, np.uint8) == ord(char))
+
+
+def _quotes_in_place(view: npt.NDArray[np.uint8], quotes: npt.NDArray[np.intp], delimiter: int) -> bool:
+    allowed = np.zeros(256, np.bool_)
+    allowed[[delimiter, CR, LF]] = True
+    opening, closing = quotes[0::2], quotes[1::2]
+    opened = allowed[view[opening - 1]] | (opening == 0)
+    opened[1:] |= opening[1:] == closing[:-1] + 1
+    closed = allowed[view[np.minimum(closing + 1, len(view) - 1)]] | (closing == len(view) - 1)
+    closed[:-1] |= opening[1:] == closing[:-1] + 1
+    return bool(opened.all() and closed.all())
+
+
+def _returns_in_place(view: npt.NDArray[np.uint8], data: bytes, quotes: npt.NDArray[np.intp]) -> bool:
+    returns = data.count(b"\r")
+    if returns == 0 or returns == data.count(b"\r\n"):
+        return True
+    positions = np.flatnonzero(view == CR)
+    following = view[np.minimum(positions + 1, len(view) - 1)]
+    bare = positions[(following != LF) | (positions == len(view) - 1)]
+    return bool((np.searchsorted(quotes, bare) % 2 == 1).all())

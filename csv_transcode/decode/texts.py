@@ -1,0 +1,119 @@
+"""One column of strings as NumPy sees it: byte positions, without a Python object a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    Positions = npt.NDArray[np.int64]
+    Mask = npt.NDArray[np.bool_]
+
+SLICE_VALUES = 4096  # how many values become Python objects at a time where values are looked at one by one
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The values of a string column that are neither null nor empty.
+
+    ``array`` holds them (n values, no nulls, all longer than 0), ``records`` their indices in the batch (ascending),
+    or None where every record of the batch has one.
+    """
+
+    array: pa.StringArray
+    records: Positions | None
+
+    @classmethod
+    def of(cls, column: pa.StringArray) -> Texts:
+        """Return the non-empty values of ``column``."""
+        lengths = np.diff(offsets(column))
+        if column.null_count == 0 and (len(lengths) == 0 or lengths.min() > 0):
+            return cls(column, None)
+        mask = lengths > 0
+        if column.null_count:
+            mask &= np.asarray(column.is_valid())
+        return cls(column.filter(pa.array(mask)), np.flatnonzero(mask))
+
+    def __len__(self) -> int:
+        """Return n."""
+        return len(self.array)
+
+    @cached_property
+    def _offsets(self) -> npt.NDArray[np.int32]:
+        return offsets(self.array)
+
+    @property
+    def starts(self) -> npt.NDArray[np.int32]:
+        """Where each value begins in ``data``."""
+        return self._offsets[:-1]
+
+    @property
+    def ends(self) -> npt.NDArray[np.int32]:
+        """Where each value ends in ``data`` (exclusive)."""
+        return self._offsets[1:]
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """Bytes of each value."""
+        return np.diff(self._offsets)
+
+    @cached_property
+    def data(self) -> npt.NDArray[np.uint8]:
+        """The bytes that ``starts`` and ``ends`` point into."""
+        buffer = self.array.buffers()[2]
+        return np.frombuffer(buffer, np.uint8) if buffer is not None else np.empty(0, np.uint8)
+
+    @cached_property
+    def window(self) -> npt.NDArray[np.uint8]:
+        """The bytes of all values, one after the other."""
+        return self.data[self._offsets[0] : self._offsets[-1]]
+
+    @cached_property
+    def byte_range(self) -> tuple[int, int]:
+        """The smallest and the largest byte of all values."""
+        return int(self.window.min()), int(self.window.max())
+
+    def record(self, index: int) -> int:
+        """Return the index in the batch of the value at ``index``."""
+        return index if self.records is None else int(self.records[index])
+
+    def first(self, mask: Mask) -> int | None:
+        """Return the record of the first value that ``mask`` marks, or None."""
+        index = int(mask.argmax()) if len(mask) else 0
+        return self.record(index) if len(mask) and mask[index] else None
+
+    def subset(self, indices: Positions) -> Texts:
+        """Return the values at ``indices`` (ascending), as a copy."""
+        records = indices if self.records is None else self.records[indices]
+        return Texts(self.array.take(pa.array(indices)), records)
+
+    def values(self) -> Iterator[tuple[int, str]]:
+        """Yield (record, value) of every value, as Python objects: slow, for what a byte test leaves."""
+        for start in range(0, len(self), SLICE_VALUES):
+            for index, value in enumerate(self.array.slice(start, SLICE_VALUES).to_pylist(), start):
+                yield self.record(index), value
+
+    def spread(self, typed: pa.Array[Any], record_count: int) -> pa.Array[Any]:
+        """Return a column of ``record_count`` values: ``typed`` (one a value) at this column's records, null elsewhere."""
+        if self.records is None:
+            return typed
+        missing = np.ones(record_count, np.bool_)
+        missing[self.records] = False
+        positions = np.cumsum(~missing) - 1
+        return typed.take(pa.array(positions, mask=missing))
+
+
+def offsets(column: pa.StringArray) -> npt.NDArray[np.int32]:
+    """Return the n + 1 offsets of a string array of n values into its data buffer."""
+    buffer = column.buffers()[1]
+    if buffer is None or len(column) == 0:
+        return np.zeros(1, np.int32)
+    return np.frombuffer(buffer, np.int32)[column.offset : column.offset + len(column) + 1]
