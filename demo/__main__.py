@@ -1,0 +1,106 @@
+"""``make demo``: deploy the product to an AWS on this machine, convert real files, and compare every cell."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from demo import data, deploy, server
+from demo.screen import arrivals_table, console
+from demo.verdict import judge, read_outputs
+from demo.verify import read_parquet
+from demo.watch import Arrival, convert
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from demo.screen import Show
+
+SHOWN_FILE: Final = "iowa-electricity.csv"
+SHOWN_RECORDS: Final = 5
+LOG_LINES: Final = 20
+
+NEXT: Final = """
+Where to look next
+  README.md                          what is guaranteed, what is refused, every setting
+  ARCHITECTURE.md                    one object's life, from the bytes to the manifest
+  infra_setup.md                     the same function in an account of your own
+  python -m csv_transcode convert SOURCE TARGET
+                                     your own file, here and now (in .venv/bin)
+"""
+
+
+def main() -> int:
+    """Run the demo; 0 when every file has arrived in both formats and agrees with its source."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the server is ended then, too
+    started = time.monotonic()
+    with TemporaryDirectory(prefix="csv-transcode-demo-") as name:
+        folder = Path(name)
+        with server.running(folder) as url:
+            s3 = deploy.s3_client(url)
+            size = deploy.deploy(s3, deploy.lambda_client(url))
+            console.print(
+                f"Deployed {deploy.HANDLER} ({size / 1e3:.0f} kB of code) to MiniStack at {url}, behind s3://{deploy.INPUT_BUCKET}/{deploy.PREFIX}"
+            )
+            arrivals = [Arrival(source) for source in data.sources()]
+            with arrivals_table() as show:
+                convert(s3, arrivals, show)
+                _compare(s3, arrivals, show)
+            _show_one(s3, arrivals)
+            _conclude(arrivals, folder / server.LOG_NAME)
+    console.print(f"{time.monotonic() - started:.0f} seconds, everything taken down again.")
+    return exit_code(arrivals)
+
+
+def exit_code(arrivals: list[Arrival]) -> int:
+    """Return 0 when every source arrived in both formats and agrees with them, else 1."""
+    return 0 if all(arrival.agrees for arrival in arrivals) else 1
+
+
+def _compare(s3: S3Client, arrivals: list[Arrival], show: Show) -> None:
+    for arrival in arrivals:
+        if arrival.manifest is not None:
+            arrival.compared = "reading both back …"
+            show(arrivals)
+            judge(s3, arrival)
+            show(arrivals)
+
+
+def _show_one(s3: S3Client, arrivals: list[Arrival]) -> None:
+    shown = next((arrival for arrival in arrivals if arrival.source.name == SHOWN_FILE and arrival.agrees), None)
+    if shown is None or shown.manifest is None:
+        return
+    table = read_parquet(read_outputs(s3, shown.manifest)["parquet"])
+    console.print(f"\n{SHOWN_FILE} as Parquet: the schema and the first records")
+    console.print(table.schema.to_string(show_schema_metadata=False), markup=False)
+    for record in table.slice(0, SHOWN_RECORDS).to_pylist():
+        console.print("  ".join(f"{name}={value}" for name, value in record.items()), markup=False)
+    console.print("and its manifest, the commit record")
+    console.print(json.dumps(shown.manifest, indent=2, ensure_ascii=False), markup=False)
+
+
+def _conclude(arrivals: list[Arrival], log: Path) -> None:
+    wrong = [arrival for arrival in arrivals if not arrival.agrees]
+    for arrival in wrong:
+        console.print(
+            f"FAILED  {arrival.source.name}: {arrival.refusal or arrival.compared}", style="red", markup=False
+        )
+    if wrong:
+        console.print(
+            "The end of the server's log:",
+            *log.read_text(errors="replace").splitlines()[-LOG_LINES:],
+            sep="\n",
+            markup=False,
+        )
+    else:
+        console.print(f"\nAll {len(arrivals)} files: source = Parquet = Avro, cell by cell.", style="green")
+        console.print(NEXT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
