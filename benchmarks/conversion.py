@@ -58,13 +58,13 @@ class Case:
     def __init__(self, s3: Store, source: Path) -> None:
         self._s3 = s3
         self._judge = Judge(source)
-        s3.upload(source, _KEY)
+        self._source = [INPUT_BUCKET, _KEY, str(source.stat().st_size), s3.upload(source, _KEY)]
 
     def run(self, engine: str) -> Sample:
         """Return what one conversion by ``engine`` takes; Disagreement where its outputs are not the source."""
         self._s3.wipe()
         prefix = f"{engine}/"
-        sample = measure.run_engine([engine, INPUT_BUCKET, _KEY, OUTPUT_BUCKET, prefix], self._s3.environment)
+        sample = measure.run_engine([engine, *self._source, OUTPUT_BUCKET, prefix], self._s3.environment)
         with TemporaryDirectory(prefix="benchmark-outputs-") as directory:
             for form in ("parquet", "avro"):
                 output = Path(directory) / form

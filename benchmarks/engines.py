@@ -1,6 +1,6 @@
 """Ways to convert one CSV object to Parquet and Avro, each in a process of its own, each as its people would write it.
 
-    python -m benchmarks.engines NAME INPUT_BUCKET KEY OUTPUT_BUCKET OUTPUT_PREFIX
+    python -m benchmarks.engines NAME INPUT_BUCKET KEY SIZE ETAG OUTPUT_BUCKET OUTPUT_PREFIX
 
 An engine is a function that imports what it needs, makes its S3 client, and returns the conversion to be timed. Source
 and outputs lie on the S3 server that the environment names; both outputs are snappy. The last line printed is a JSON
@@ -26,6 +26,7 @@ FUNCTION_MEMORY_MB: Final = 2048
 FUNCTION_TIMEOUT_MS: Final = 900_000
 KIB: Final = 1024
 STATUS_OK: Final = 200
+TEST_EVENT: Final = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-11-23T00:00:00.000Z", "Bucket": "b"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Job:
 
     input_bucket: str
     key: str
+    size: str
+    etag: str
     output_bucket: str
     output_prefix: str
 
@@ -68,6 +71,9 @@ def ours(job: Job) -> Conversion:
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(FUNCTION_MEMORY_MB),
     }
     from lambda_handler import lambda_handler  # noqa: PLC0415
+
+    # As for the peers, libraries are imported and the client is made before the clock starts.
+    lambda_handler(TEST_EVENT, Context())
 
     def convert() -> None:
         report = lambda_handler(_notification(job), Context())
@@ -220,7 +226,7 @@ def _notification(job: Job) -> dict[str, Any]:
         "ownerIdentity": {"principalId": "A"},
         "arn": f"arn:aws:s3:::{job.input_bucket}",
     }
-    entry = {"key": quote_plus(job.key), "size": 1, "eTag": "0" * 32, "sequencer": "0"}
+    entry = {"key": quote_plus(job.key), "size": int(job.size), "eTag": job.etag, "sequencer": "0"}
     record = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",

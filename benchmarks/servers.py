@@ -35,9 +35,10 @@ class Store:
     client: S3Client
     environment: Mapping[str, str]
 
-    def upload(self, source: Path, key: str) -> None:
-        """Put the file ``source`` into the input bucket."""
+    def upload(self, source: Path, key: str) -> str:
+        """Put the file ``source`` into the input bucket; return its ETag."""
         self.client.upload_file(str(source), INPUT_BUCKET, key, ExtraArgs={"ContentType": STORED_AS_IT_IS})
+        return self.client.head_object(Bucket=INPUT_BUCKET, Key=key)["ETag"].strip('"')
 
     def download(self, key: str, target: Path) -> None:
         """Write the object at ``key`` of the output bucket to the file ``target``."""
