@@ -251,13 +251,13 @@ class Settings:
     )
     connect_timeout_seconds: float = _setting(
         "CONNECT_TIMEOUT_SECONDS",
-        "5",
+        "3",
         "longest wait for a connection to S3",
         Number(TIMEOUT_SECONDS_LEAST, TIMEOUT_SECONDS_MOST),
     )
     read_timeout_seconds: float = _setting(
         "READ_TIMEOUT_SECONDS",
-        "20",
+        "15",
         "longest silence of S3 within an answer",
         Number(TIMEOUT_SECONDS_LEAST, TIMEOUT_SECONDS_MOST),
     )

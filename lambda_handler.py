@@ -1,0 +1,129 @@
+"""AWS Lambda's way in: parse the event, run the processor, answer the sender.
+
+The only place, beside the command line, that reads the environment.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from csv_transcode.deadline import Deadline
+from csv_transcode.events import parse_event
+from csv_transcode.report import answer
+from csv_transcode.settings import COLUMN_TYPES_BYTES_MAX, Settings, variables
+from csv_transcode.telemetry import configure_logging, log_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from csv_transcode.events import Invocation
+    from csv_transcode.keys import KeyMap
+    from csv_transcode.report import RunReport
+
+# What the S3 client is made from: another value means another client.
+_CLIENT_VARIABLES: Final = (
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
+
+
+class Processor(Protocol):
+    """What the function needs of the façade."""
+
+    @property
+    def key_map(self) -> KeyMap:
+        """Source key → output keys."""
+
+    def handle(self, invocation: Invocation, deadline: Deadline) -> RunReport:
+        """Convert what the invocation asks for."""
+
+    def end_invocation(self) -> None:
+        """Give back what must not outlive an invocation."""
+
+
+class LambdaFunction:
+    """One function: the environment, what builds the processor from settings, and the processor once it is built.
+
+    ``fetch`` returns the bytes at an ``s3://`` URL, for settings that name one. The processor is kept for as long as
+    the environment that it was built from stays as it is.
+    """
+
+    def __init__(
+        self, environ: Mapping[str, str], build: Callable[[Settings], Processor], fetch: Callable[[str], bytes]
+    ) -> None:
+        self._environ = environ
+        self._build = build
+        self._fetch = fetch
+        self._built: tuple[tuple[str | None, ...], Processor, logging.Logger] | None = None
+
+    def __call__(self, event: object, context: object) -> dict[str, Any]:
+        """Answer one invocation; raises the package's own errors where only an exception reaches the sender."""
+        processor, logger = self._processor()
+        invocation = parse_event(event, processor.key_map)
+        try:
+            report = processor.handle(invocation, _deadline(context))
+        finally:
+            processor.end_invocation()
+        _log(logger, invocation, report, context)
+        return answer(invocation, report)
+
+    def _processor(self) -> tuple[Processor, logging.Logger]:
+        cause = tuple(self._environ.get(name) for name in (*variables(), *_CLIENT_VARIABLES))
+        if self._built is None or self._built[0] != cause:
+            settings = Settings.from_mapping(self._environ, self._fetch)
+            logger = configure_logging(settings.log_level)
+            for warning in settings.warnings:
+                log_event(logger, logging.WARNING, "settings.doubtful", warning=warning)
+            self._built = (cause, self._build(settings), logger)
+        return self._built[1:]
+
+
+def lambda_handler(event: object, context: object) -> dict[str, Any]:
+    """Answer one invocation of this function by AWS Lambda."""
+    return _FUNCTION(event, context)
+
+
+def _build(settings: Settings) -> Processor:
+    from s3_data_processor import S3DataProcessor  # noqa: PLC0415 - Arrow and the SDK, only for what is to be done
+
+    return S3DataProcessor.from_settings(settings)
+
+
+def _fetch(url: str) -> bytes:
+    """Return the object at ``s3://bucket/key``, or one byte more of it than a setting may have."""
+    from csv_transcode.runtime import Runtime  # noqa: PLC0415 - as above, and hardly any function asks
+    from csv_transcode.s3.client import make_client  # noqa: PLC0415
+    from csv_transcode.s3.store import ObjectStore  # noqa: PLC0415
+
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    body = ObjectStore(make_client(connections_max=1), Runtime()).get(bucket, key).body
+    try:
+        # The second read is empty where the first had everything, and only then are length and checksum verified.
+        return body.read(COLUMN_TYPES_BYTES_MAX) + body.read(1)
+    finally:
+        body.close()
+
+
+_FUNCTION: Final = LambdaFunction(os.environ, _build, _fetch)
+
+
+def _deadline(context: object) -> Deadline:
+    """Return the deadline that Lambda's context tells, or none where the function is called without one."""
+    remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
+    return Deadline(remaining_ms) if callable(remaining_ms) else Deadline.never()
+
+
+def _log(logger: logging.Logger, invocation: Invocation, report: RunReport, context: object) -> None:
+    for message_id, why in invocation.malformed:
+        log_event(logger, logging.ERROR, "message.malformed", message_id=message_id, reason=why)
+    request_id = getattr(context, "aws_request_id", None)
+    shown = report.summary() | {"kind": invocation.kind.value, "request_id": request_id, "next": report.next}
+    log_event(logger, logging.INFO, "invocation.finished", **shown)
