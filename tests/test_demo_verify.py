@@ -7,12 +7,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-import boto3
 import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from moto import mock_aws
 
 from demo import data
 from demo.__main__ import exit_code
@@ -22,8 +20,6 @@ from demo.verify import DisagreementError, read_csv, verify
 from demo.watch import Arrival
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mypy_boto3_s3 import S3Client
 
 TYPES: Final[dict[str, tuple[pa.DataType, Any]]] = {
@@ -183,13 +179,9 @@ class Arrived:
 
 
 @pytest.fixture
-def arrived(monkeypatch: pytest.MonkeyPatch) -> Iterator[Arrived]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        s3 = boto3.client("s3", region_name="us-east-1")
-        s3.create_bucket(Bucket=OUTPUT_BUCKET)
-        yield Arrived(s3)
+def arrived(s3: S3Client) -> Arrived:
+    s3.create_bucket(Bucket=OUTPUT_BUCKET)
+    return Arrived(s3)
 
 
 def flipped(content: bytes, offset: int) -> bytes:

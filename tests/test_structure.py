@@ -33,8 +33,8 @@ FACADE: Final = "s3_data_processor"
 LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("lambda_handler", "__main__"),
     ("s3_data_processor",),
-    ("fanout",),
-    ("pipeline", "commit"),
+    ("conversion",),
+    ("fanout", "pipeline", "commit", "frames"),
     ("decode", "formats", "s3"),
     ("deadline", "events", "keys", "manifest", "report", "setting_kinds", "settings", "telemetry"),
     ("errors", "runtime", "schema"),
