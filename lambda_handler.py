@@ -48,6 +48,9 @@ class Processor(Protocol):
     def end_invocation(self) -> None:
         """Give back what must not outlive an invocation."""
 
+    def close(self) -> None:
+        """End the processor's threads."""
+
 
 class LambdaFunction:
     """One function: the environment, what builds the processor from settings, and the processor once it is built.
@@ -78,12 +81,18 @@ class LambdaFunction:
     def _processor(self) -> tuple[Processor, logging.Logger]:
         cause = tuple(self._environ.get(name) for name in (*variables(), *_CLIENT_VARIABLES))
         if self._built is None or self._built[0] != cause:
+            self._discard()
             settings = Settings.from_mapping(self._environ, self._fetch)
             logger = configure_logging(settings.log_level)
             for warning in settings.warnings:
                 log_event(logger, logging.WARNING, "settings.doubtful", warning=warning)
             self._built = (cause, self._build(settings), logger)
         return self._built[1:]
+
+    def _discard(self) -> None:
+        built, self._built = self._built, None
+        if built is not None:
+            built[1].close()
 
 
 def lambda_handler(event: object, context: object) -> dict[str, Any]:
@@ -122,8 +131,11 @@ def _deadline(context: object) -> Deadline:
 
 
 def _log(logger: logging.Logger, invocation: Invocation, report: RunReport, context: object) -> None:
+    """Log what the conversions themselves do not: what never became one, and the sum of all."""
     for message_id, why in invocation.malformed:
         log_event(logger, logging.ERROR, "message.malformed", message_id=message_id, reason=why)
+    for skipped in invocation.skipped:
+        log_event(logger, logging.INFO, "object.skipped", key=skipped.key, reason=skipped.reason)
     request_id = getattr(context, "aws_request_id", None)
     shown = report.summary() | {"kind": invocation.kind.value, "request_id": request_id, "next": report.next}
     log_event(logger, logging.INFO, "invocation.finished", **shown)

@@ -203,6 +203,7 @@ def _direct(payload: Json, key_map: KeyMap) -> Invocation:
 
 
 def _sweep(payload: Json, key_map: KeyMap) -> Sweep:
+    """Read a listing. A null to start after is the beginning; a null prefix is refused: mistakes must not widen it."""
     prefix, start_after = payload.get("prefix", key_map.prefix), payload.get("start_after")
     if not isinstance(prefix, str) or not prefix.startswith(key_map.prefix):
         message = f"prefix is {_shown(prefix)}, expected a text that begins with {key_map.prefix!r}"

@@ -1,0 +1,362 @@
+"""Events, after contract section 2; ``tests/events`` holds payloads as AWS sends them."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from csv_transcode.errors import EventError
+from csv_transcode.events import EventKind, EventObject, Invocation, Skipped, Sweep, parse_event
+from csv_transcode.keys import KeyMap
+
+EVENTS = Path(__file__).parent / "events"
+PLAIN = "in/orders/2026-11-01.csv"
+SPECIAL = "in/Größe 100%+Rabatt.csv"
+ETAG = "0123456789abcdef0123456789abcdef"
+KEY_MAP = KeyMap("in/", "processed/", "{output_prefix}{stem}.{format}", "source-bucket", "source-bucket")
+
+
+def payload(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def parsed(event: object) -> Invocation:
+    return parse_event(event, KEY_MAP)
+
+
+def s3_record(**changes: Any) -> dict[str, Any]:
+    """Return a record of a notification, changed at the paths that the names spell (``s3__object__key``)."""
+    record: dict[str, Any] = payload("s3_put")["Records"][0]
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        at = record
+        for parent in parents:
+            at = at[parent]
+        at[last] = value
+    return record
+
+
+def message(number: int, body: object) -> dict[str, Any]:
+    record: dict[str, Any] = payload("sqs_s3")["Records"][0]
+    return record | {"messageId": f"m{number}", "body": body if isinstance(body, str) else json.dumps(body)}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "version_id"),
+    [
+        ("s3_put", EventKind.S3_NOTIFICATION, None),
+        ("s3_put_2_6_versioned", EventKind.S3_NOTIFICATION, "096fKKXTRTtl3on89fVO.nfljtsv6qko"),
+        ("eventbridge_object_created", EventKind.EVENTBRIDGE, "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"),
+        ("sqs_s3", EventKind.SQS, None),
+        ("sqs_eventbridge", EventKind.SQS, "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"),
+    ],
+)
+@pytest.mark.parametrize(("suffix", "key"), [("", PLAIN), ("_special_key", SPECIAL)], ids=["plain", "special"])
+def test_an_event_names_one_object(name: str, kind: EventKind, version_id: str | None, suffix: str, key: str) -> None:
+    event = payload(name + suffix)
+    found = parsed(event)
+    message_id = event["Records"][0]["messageId"] if kind is EventKind.SQS else None
+    assert found.kind is kind
+    assert found.objects == (EventObject(key, 1024, ETAG, version_id, message_id),)
+    assert not found.skipped
+    assert not found.malformed
+    assert found.sweep is None
+
+
+@pytest.mark.parametrize("name", ["s3_removed", "eventbridge_object_deleted"])
+@pytest.mark.parametrize(("suffix", "key"), [("", PLAIN), ("_special_key", SPECIAL)], ids=["plain", "special"])
+def test_an_event_that_creates_no_object_is_skipped(name: str, suffix: str, key: str) -> None:
+    found = parsed(payload(name + suffix))
+    assert [skipped.key for skipped in found.skipped] == [key]
+    assert "creates no object" in found.skipped[0].reason
+    assert not found.objects
+
+
+def test_s3_s_test_event_is_skipped() -> None:
+    assert parsed(payload("s3_test_event")).skipped == (Skipped("", "s3:TestEvent"),)
+    found = parsed(payload("sqs_s3_test_event"))
+    assert found.skipped == (Skipped("", "s3:TestEvent", found.message_ids[0]),)
+    assert not found.malformed
+
+
+@pytest.mark.parametrize("name", ["eventbridge_rule", "scheduler"])
+def test_a_schedule_sweeps_the_whole_prefix(name: str) -> None:
+    assert parsed(payload(name)) == Invocation(EventKind.SCHEDULE, sweep=Sweep("in/"))
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ({}, Invocation(EventKind.DIRECT, sweep=Sweep("in/"))),
+        (payload("direct_everything"), Invocation(EventKind.DIRECT, sweep=Sweep("in/"))),
+        (payload("direct_keys"), Invocation(EventKind.DIRECT, (EventObject(PLAIN),))),
+        (payload("direct_keys_special_key"), Invocation(EventKind.DIRECT, (EventObject(SPECIAL),))),
+        (
+            payload("direct_prefix"),
+            Invocation(
+                EventKind.DIRECT, sweep=Sweep("in/orders/", "in/orders/2026-10-31.csv"), dry_run=True, force=True
+            ),
+        ),
+        ({"prefix": "in/"}, Invocation(EventKind.DIRECT, sweep=Sweep("in/"))),
+        ({"start_after": "in/b"}, Invocation(EventKind.DIRECT, sweep=Sweep("in/", "in/b"))),
+        ({"start_after": None, "force": True}, Invocation(EventKind.DIRECT, sweep=Sweep("in/"), force=True)),
+        ({"keys": []}, Invocation(EventKind.DIRECT)),
+        ({"keys": ["in/a", "in/b", "in/a"]}, Invocation(EventKind.DIRECT, (EventObject("in/a"), EventObject("in/b")))),
+    ],
+)
+def test_a_direct_event_asks_for(event: object, expected: Invocation) -> None:
+    assert parsed(event) == expected
+
+
+def test_a_sweep_of_everything_needs_no_prefix() -> None:
+    everything = KeyMap("", "processed/", "{output_prefix}{stem}.{format}", "source-bucket", "target-bucket")
+    assert parse_event({"prefix": ""}, everything).sweep == Sweep("")
+    assert parse_event({"prefix": "a"}, everything).sweep == Sweep("a")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"s3__bucket__name": "elsewhere"}, "in bucket 'elsewhere'"),
+        ({"s3__object__key": "inbox/a.csv"}, "outside the prefix"),
+        ({"s3__object__key": "processed/a.csv"}, "an output of this function"),
+        ({"s3__object__key": "processed/_failed/a.csv.json"}, "an output of this function"),
+        ({"s3__object__key": "in/folder/"}, "a folder marker"),
+        ({"s3__object__key": "in/a.pdf"}, "suffix"),
+        ({"s3__object__key": "in/" + "x" * 1017 + ".csv"}, "too long to map"),
+        ({"eventName": "ObjectRestore:Completed"}, "creates no object"),
+        ({"eventName": "ObjectRemoved:Delete", "s3": None}, "creates no object"),
+        ({"eventName": "ObjectCreatedOrNot"}, "creates no object"),
+    ],
+)
+def test_what_a_notification_must_not_convert_is_skipped_with_a_reason(changes: dict[str, Any], reason: str) -> None:
+    found = parsed({"Records": [s3_record(**changes)]})
+    assert reason in found.skipped[0].reason
+    assert not found.objects
+
+
+@pytest.mark.parametrize("version", ["2.0", "2.1", "2.6", "3.0", "", None, 2])
+def test_no_event_version_is_matched(version: object) -> None:
+    assert [found.key for found in parsed({"Records": [s3_record(eventVersion=version)]}).objects] == [PLAIN]
+
+
+@pytest.mark.parametrize("name", ["ObjectCreated:Put", "ObjectCreated:Copy", "s3:ObjectCreated:Post"])
+def test_every_way_to_create_an_object_counts(name: str) -> None:
+    assert len(parsed({"Records": [s3_record(eventName=name)]}).objects) == 1
+
+
+def test_named_keys_need_no_suffix_and_the_rest_of_the_rules_hold_for_them() -> None:
+    found = parsed({"keys": ["in/a.dat", "elsewhere/a.csv", "in/sub/", "processed/a.csv"]})
+    assert [one.key for one in found.objects] == ["in/a.dat"]
+    assert [one.key for one in found.skipped] == ["elsewhere/a.csv", "in/sub/", "processed/a.csv"]
+
+
+def test_hints_of_the_wrong_type_are_as_good_as_missing() -> None:
+    record = s3_record(s3__object__size="12", s3__object__eTag=7, s3__object__versionId="")
+    assert parsed({"Records": [record]}).objects == (EventObject(PLAIN),)
+    assert parsed({"Records": [s3_record(s3__object__size=True)]}).objects[0].size is None
+
+
+def test_a_batch_of_messages_is_sorted_out_message_by_message() -> None:
+    event = payload("sqs_batch_of_all")
+    ids = [record["messageId"] for record in event["Records"]]
+    found = parsed(event)
+    assert found.message_ids == tuple(ids)
+    assert [one.key for one in found.objects] == [PLAIN, SPECIAL]
+    assert dict(found.carriers) == {PLAIN: {ids[0]}, SPECIAL: {ids[0], ids[1]}}
+    assert [(one.key, one.message_id) for one in found.skipped] == [("", ids[2]), (PLAIN, ids[4])]
+    assert [message_id for message_id, _ in found.malformed] == [ids[3]]
+
+
+def test_of_several_mentions_the_last_one_s_hints_are_taken() -> None:
+    records = [s3_record(s3__object__eTag="old", s3__object__size=1), s3_record(s3__object__eTag="new")]
+    assert parsed({"Records": records}).objects == (EventObject(PLAIN, 1024, "new"),)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "null",
+        "[]",
+        "not JSON",
+        "{}",
+        '{"keys": ["in/a.csv"]}',
+        '{"Records": []}',
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        '{"n": ' + "9" * 5000 + "}",
+        payload("eventbridge_rule"),
+        payload("sqs_s3"),
+        payload("sqs_sns_s3")["Records"][0]["body"],
+        payload("s3_batch_2_0"),
+        {"Records": [s3_record(s3__object__key="in/%FF.csv")]},
+        {"Records": [s3_record(s3__object__key="")]},
+        {"Records": [s3_record(s3=None)]},
+        {"Records": [s3_record(), message(9, "{}")]},
+        payload("eventbridge_object_created") | {"detail": "{}"},
+        payload("eventbridge_object_created") | {"detail": {"bucket": {"name": "b"}, "object": {"key": "\ud800"}}},
+    ],
+)
+def test_a_malformed_body_fails_its_own_message_only(body: object) -> None:
+    good = {"Records": [s3_record()]}
+    found = parsed({"Records": [message(1, body), message(2, good)]})
+    assert [message_id for message_id, why in found.malformed if why] == ["m1"]
+    assert [one.message_id for one in found.objects] == ["m2"]
+
+
+def test_a_body_that_is_no_text_is_malformed() -> None:
+    assert parsed({"Records": [message(1, "") | {"body": None}]}).malformed[0][0] == "m1"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        [],
+        "in/a.csv",
+        7,
+        {"unknown": 1},
+        {"keys": ["in/a.csv"], "unknown": 1},
+        {7: 1},
+        {"Records": []},
+        {"Records": {}},
+        {"Records": [None]},
+        {"Records": [s3_record(), message(1, "{}")]},
+        {"Records": [s3_record(s3=[])]},
+        {"Records": [s3_record(eventName=None)]},
+        {"Records": [s3_record(s3__bucket={})]},
+        {"Records": [s3_record(s3__object__key=7)]},
+        {"Records": [message(1, "{}") | {"messageId": 1}]},
+        {"source": ["aws.s3"]},
+        {"source": "aws.ec2"},
+        {"source": "aws.s3"},
+        {"keys": "in/a.csv"},
+        {"keys": None},
+        {"keys": [None]},
+        {"keys": [""]},
+        {"keys": ["in/\ud800.csv"]},
+        {"keys": ["in/a.csv"], "prefix": "in/"},
+        {"keys": ["in/a.csv"], "start_after": "in/"},
+        {"keys": [f"in/{number}.csv" for number in range(100_001)]},
+        {"prefix": "elsewhere/"},
+        {"prefix": "i"},
+        {"prefix": ""},
+        {"prefix": 7},
+        {"prefix": None},
+        {"prefix": "in/\ud800"},
+        {"start_after": 7},
+        {"dry_run": "true"},
+        {"force": 1},
+    ],
+)
+def test_what_is_no_event_is_refused(event: object) -> None:
+    with pytest.raises(EventError):
+        parsed(event)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sns_s3",
+        "step_functions_batch",
+        "step_functions_item",
+        "step_functions_inventory",
+        "s3_batch_1_0",
+        "s3_batch_2_0",
+    ],
+)
+@pytest.mark.parametrize("suffix", ["", "_special_key"])
+def test_events_that_come_later_are_recognised_and_refused(name: str, suffix: str) -> None:
+    with pytest.raises(EventError, match="not supported yet"):
+        parsed(payload(name + suffix))
+
+
+def test_the_payloads_are_whole() -> None:
+    for path in EVENTS.glob("sqs_*.json"):
+        for record in payload(path.stem)["Records"]:
+            assert record["md5OfBody"] == hashlib.md5(record["body"].encode(), usedforsecurity=False).hexdigest()
+    for path in EVENTS.glob("*_special_key.json"):
+        assert EVENTS / path.name.replace("_special_key", "") in EVENTS.glob("*.json")
+
+
+NAMES = ["Records", "s3", "object", "bucket", "key", "name", "eventSource", "eventName", "body", "messageId", "source"]
+NAMES += ["detail", "detail-type", "keys", "prefix", "start_after", "dry_run", "Event", "Items", "Key", "tasks"]
+WORDS = [
+    "aws:s3",
+    "aws:sqs",
+    "aws.s3",
+    "aws.events",
+    "ObjectCreated:Put",
+    "Object Created",
+    "source-bucket",
+    "in/a.csv",
+]
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from([*WORDS, "\ud800"])
+)
+HOSTILE = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), inner, max_size=5)
+        | inner.map(lambda value: json.dumps(value, default=str))
+    ),
+    max_leaves=20,
+)
+REAL = [payload(path.stem) for path in sorted(EVENTS.glob("*.json"))]
+
+
+def holds(found: Invocation) -> None:
+    """Say what is true of every invocation, whatever the event was."""
+    assert len({one.key for one in found.objects}) == len(found.objects)
+    assert all(KEY_MAP.skip_reason(one.key, listed=False) is None for one in found.objects)
+    assert all(skipped.reason for skipped in found.skipped)
+    assert found.sweep is None or found.sweep.prefix.startswith("in/")
+    carried = {message_id for ids in found.carriers.values() for message_id in ids}
+    assert carried | {message_id for message_id, _ in found.malformed} <= set(found.message_ids)
+    assert not (found.sweep and found.objects)
+
+
+@settings(max_examples=400, deadline=None)
+@given(HOSTILE)
+def test_any_json_is_an_event_or_an_event_error(event: object) -> None:
+    with contextlib.suppress(EventError):
+        holds(parsed(event))
+
+
+def paths(value: object, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [at, *(path for name, item in inner for path in paths(item, (*at, name)))]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_a_real_event_with_anything_in_any_place_is_an_event_or_an_event_error(data: st.DataObject) -> None:
+    event = copy.deepcopy(data.draw(st.sampled_from(REAL)))
+    path = data.draw(st.sampled_from(paths(event)))
+    if path:
+        at = event
+        for name in path[:-1]:
+            at = at[name]
+        at[path[-1]] = data.draw(HOSTILE)
+    with contextlib.suppress(EventError):
+        holds(parsed(event))
+
+
+def test_a_payload_nested_deeper_than_python_goes_is_refused() -> None:
+    nested: object = "in/a.csv"
+    for _ in range(100_000):
+        nested = [nested]
+    for event in ({"keys": [nested]}, {"prefix": nested}, {"Records": [{"eventSource": "aws:s3", "s3": nested}]}):
+        with pytest.raises(EventError):
+            parsed(event)
