@@ -71,7 +71,9 @@ class RecordError(SourceError):
 
     reason = "record"
 
-    def __init__(self, detail: str, *, record: int, line: int, offset: int, length: int = 0, reason: str | None = None) -> None:
+    def __init__(
+        self, detail: str, *, record: int, line: int, offset: int, length: int = 0, reason: str | None = None
+    ) -> None:
         super().__init__(f"record {record} (line {line}, byte {offset}): {detail}")
         self.detail = detail
         self.record = record

@@ -15,12 +15,14 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+import pyarrow as pa
+
 from csv_transcode.decode.dialect import Dialect
 from csv_transcode.decode.evidence import ColumnEvidence
 from csv_transcode.decode.inference import TypeRules
 from csv_transcode.decode.reader import StripeDecoder, read_head
 from csv_transcode.decode.records import Cuts
-from csv_transcode.errors import ConservationError, RecordError, ValueTypeError
+from csv_transcode.errors import ConservationError, DialectError, RecordError, SourceError, ValueTypeError
 from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
 from csv_transcode.formats.parquet import ParquetEncoder
 
@@ -29,12 +31,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
     from types import TracebackType
 
-    import pyarrow as pa
-
     from csv_transcode.decode.reader import Head, Observed
     from csv_transcode.decode.records import Stripe
     from csv_transcode.formats.avro.container import EncodedBatch
     from csv_transcode.schema import ColumnType, Schema
+
 
 class Target(Protocol):
     """Where one output's bytes go. Left by an exception, or without having been published, it leaves nothing behind."""
@@ -106,6 +107,29 @@ def transcode(
     with encoding:
         encoding.finish(scan.records)
     return Transcoded(head.dialect, scan.schema(), scan.records, encoding.targets)
+
+
+def read_table(open_chunks: Callable[[], Iterable[bytes]], plan: Plan, pools: Pools) -> pa.Table:
+    """Return the whole source as one typed table; raises SourceError where a record would be rejected.
+
+    The table is in memory, and until its types are decided so are its strings.
+    """
+    head = read_head(open_chunks(), plan.dialect, plan.cuts, columns_max=plan.columns_max)
+    if head is None:
+        message = "the source is empty: it holds no record, and no header"
+        raise DialectError(message)
+    scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules))
+    seen = []
+
+    def decode(stripe: Stripe) -> Callable[[], _Decoded]:
+        return partial(_decode, scan.decoder, stripe, scan.evidence, None, None)
+
+    for decoded in _in_order(pools, decode, head.stripes(), scan):
+        scan.add(decoded.observed)
+        seen.append(decoded.observed)
+    types = scan.schema().types
+    batches = [scan.decoder.cast(observed, types) for observed in seen]
+    return pa.Table.from_batches([batch for batch in batches if batch], scan.decoder.arrow_schema(types))
 
 
 class _Scan:
@@ -285,16 +309,36 @@ def _in_order(
     Records in errors are counted from the start of the file, given the ``scan`` of what has been yielded so far.
     """
     pending: deque[Future[_Decoded]] = deque()
+    cut = _Cut(stripes)
     try:
-        for stripe in stripes:
+        for stripe in cut:
             pending.append(pools.decode.submit(task(stripe)))
             if len(pending) >= pools.window:
                 yield _result(pending.popleft(), scan)
         while pending:
             yield _result(pending.popleft(), scan)
+        cut.require_whole()
     finally:
         for future in pending:
             future.cancel()
+
+
+class _Cut:
+    """Stripes up to the first that cannot be cut, which is an error only once all before it have been looked at."""
+
+    def __init__(self, stripes: Iterable[Stripe]) -> None:
+        self._stripes = stripes
+        self._error: Exception | None = None
+
+    def __iter__(self) -> Iterator[Stripe]:
+        try:
+            yield from self._stripes
+        except SourceError as error:
+            self._error = error
+
+    def require_whole(self) -> None:
+        if self._error is not None:
+            raise self._error
 
 
 def _result(future: Future[_Decoded], scan: _Scan | None) -> _Decoded:

@@ -29,7 +29,7 @@ class ColumnType:
 
     @classmethod
     def parse(cls, text: str) -> ColumnType:
-        """Return the type that ``text`` names, such as ``int64`` or ``decimal(18,2)``; ValueError where it names none."""
+        """Return the type that ``text`` names, as ``int64`` or ``decimal(18,2)``; ValueError where it names none."""
         if text in SIMPLE_TYPES:
             return cls(text)
         match = _DECIMAL.fullmatch(text)
@@ -45,8 +45,8 @@ class ColumnType:
     @property
     def arrow(self) -> pa.DataType:
         """The Arrow type that holds the column's values."""
-        unit = "ns" if self.nanoseconds else "us"
-        return {
+        unit: Any = "ns" if self.nanoseconds else "us"
+        types: dict[str, pa.DataType] = {
             "string": pa.string(),
             "int64": pa.int64(),
             "double": pa.float64(),
@@ -55,7 +55,8 @@ class ColumnType:
             "date": pa.date32(),
             "timestamp": pa.timestamp(unit),
             "timestamp_utc": pa.timestamp(unit, "UTC"),
-        }[self.name]
+        }
+        return types[self.name]
 
 
 @dataclass(frozen=True)

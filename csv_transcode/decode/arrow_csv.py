@@ -59,7 +59,7 @@ class BlockParser:
         )
         if self._width > 1 and not block.data.strip(b"\r\n"):
             return self.schema.empty_table()  # Arrow refuses a block without records
-        return pa_csv.read_csv(pa.BufferReader(block.data), read, parse, self._convert)
+        return pa_csv.read_csv(pa.BufferReader(block.data), read, parse, self._convert)  # type: ignore[arg-type]
 
     def _parse_strictly(self, block: Block) -> pa.Table:
         try:

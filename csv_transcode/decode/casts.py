@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TRUE_TEXTS: Final = pa.array([texts[0] for texts in grammar.BOOLEANS.values()])
 
 
-def to_type(column: pa.StringArray, texts: Texts, column_type: ColumnType, cast: pa.Array[Any] | None) -> pa.Array[Any]:
+def to_type(column: pa.Array[Any], texts: Texts, column_type: ColumnType, cast: pa.Array[Any] | None) -> pa.Array[Any]:
     """Return ``column`` as ``column_type``: null where it is null, or empty and not a string column.
 
     ``texts`` are its non-empty values; ``cast`` is what they have been cast to already, if anything.
@@ -30,13 +30,13 @@ def to_type(column: pa.StringArray, texts: Texts, column_type: ColumnType, cast:
         return column
     target = column_type.arrow
     if len(texts) == 0:
-        return pa.nulls(len(column), target)
+        return pa.nulls(len(column), target)  # type: ignore[call-overload, no-any-return]
     if cast is None or cast.type != target:
         cast = _cast(texts.array, target)
     return texts.spread(cast, len(column))
 
 
-def _cast(array: pa.StringArray, target: pa.DataType) -> pa.Array[Any]:
+def _cast(array: pa.Array[Any], target: pa.DataType) -> pa.Array[Any]:
     if pa.types.is_boolean(target):
         return pc.is_in(array, TRUE_TEXTS)
     return pc.cast(array, target)

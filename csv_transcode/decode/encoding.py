@@ -33,5 +33,8 @@ def require_no_nul(data: bytes, offset: int) -> None:
     """Raise EncodingError where ``data``, which begins at byte ``offset`` of the source, holds a NUL byte."""
     at = data.find(b"\0")
     if at != -1:
-        message = f"NUL byte at byte {offset + at}: binary data, or UTF-16 or UTF-32 without a byte-order mark (not supported yet)"
+        message = (
+            f"NUL byte at byte {offset + at}: binary data, or UTF-16 or UTF-32 without a byte-order mark, "
+            "which is not supported yet"
+        )
         raise EncodingError(message)

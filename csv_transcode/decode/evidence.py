@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -50,11 +50,11 @@ class Uniform:
 class Evidence:
     """Base: every field is a first record (an int, NEVER where there is none), or an evidence that merges itself."""
 
-    def shifted(self: Merged, records: int) -> Merged:
+    def shifted(self, records: int) -> Self:
         """Return the same, ``records`` further down."""
         return type(self)(**{name: _shifted(value, records) for name, value in self._items()})
 
-    def merged(self: Merged, later: Merged) -> Merged:
+    def merged(self, later: Self) -> Self:
         """Return what this and then ``later`` have shown."""
         return type(self)(**{name: _merged(value, getattr(later, name)) for name, value in self._items()})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +18,7 @@ ZERO: Final = ord("0")
 NINE: Final = ord("9")
 
 
-def observe(texts: Texts) -> tuple[int, pa.Int64Array | None]:
+def observe(texts: Texts) -> tuple[int, pa.Array[Any] | None]:
     """Return (first record that is no int64, the values where all are)."""
     values = _all_int64(texts)
     if values is not None:
@@ -26,7 +26,7 @@ def observe(texts: Texts) -> tuple[int, pa.Int64Array | None]:
     return next((record for record, text in texts.values() if not grammar.is_int64(text)), NEVER), None
 
 
-def _all_int64(texts: Texts) -> pa.Int64Array | None:
+def _all_int64(texts: Texts) -> pa.Array[Any] | None:
     """Return the values, or None where one is not int64, or a byte test cannot tell."""
     low, high = texts.byte_range
     if high > NINE or low < MINUS or _has_spare_zeros(texts):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -25,7 +26,7 @@ FIRST_DAY: Final = -719_162  # 0001-01-01, in days since 1970
 FIRST_MICROSECOND: Final = FIRST_DAY * 86_400 * 1_000_000
 
 
-def observe_dates(texts: Texts) -> tuple[int, pa.Date32Array | None]:
+def observe_dates(texts: Texts) -> tuple[int, pa.Array[Any] | None]:
     """Return (first record that is no date, the values where all are)."""
     values = _all_dates(texts)
     if values is not None:
@@ -33,7 +34,7 @@ def observe_dates(texts: Texts) -> tuple[int, pa.Date32Array | None]:
     return next((record for record, text in texts.values() if not grammar.is_date(text)), NEVER), None
 
 
-def _all_dates(texts: Texts) -> pa.Date32Array | None:
+def _all_dates(texts: Texts) -> pa.Array[Any] | None:
     lengths = texts.lengths
     if int(lengths.min()) != DATE_BYTES or int(lengths.max()) != DATE_BYTES:
         return None
@@ -43,10 +44,10 @@ def _all_dates(texts: Texts) -> pa.Date32Array | None:
         days = pc.cast(texts.array, pa.date32())
     except pa.ArrowInvalid:
         return None
-    return days if pc.min(days.cast(pa.int32())).as_py() >= FIRST_DAY else None
+    return days if np.asarray(days.cast(pa.int32())).min() >= FIRST_DAY else None
 
 
-def observe_timestamps(texts: Texts) -> tuple[TimestampEvidence, pa.TimestampArray[Any, Any] | None]:
+def observe_timestamps(texts: Texts) -> tuple[TimestampEvidence, pa.Array[Any] | None]:
     """Return (what the values show of timestamps, the values in microseconds where all are and say no more)."""
     first = grammar.parse_timestamp(texts.array[0].as_py())
     values = None if first is None else _all_like(texts, first)
@@ -56,7 +57,7 @@ def observe_timestamps(texts: Texts) -> tuple[TimestampEvidence, pa.TimestampArr
     return TimestampEvidence(beyond_nanoseconds=beyond, spelling=Uniform(first.spelling, texts.record(0))), values
 
 
-def _all_like(texts: Texts, first: grammar.Timestamp) -> pa.TimestampArray[Any, Any] | None:
+def _all_like(texts: Texts, first: grammar.Timestamp) -> pa.Array[Any] | None:
     """Return the values where all have the spelling of ``first`` and at most six fraction digits, else None."""
     body = texts.lengths - len(first.zone)
     shortest, longest = int(body.min()), int(body.max())
@@ -70,7 +71,7 @@ def _all_like(texts: Texts, first: grammar.Timestamp) -> pa.TimestampArray[Any, 
         values = pc.cast(texts.array, pa.timestamp("us", "UTC" if first.zone else None))
     except pa.ArrowInvalid:
         return None
-    return values if pc.min(values.cast(pa.int64())).as_py() >= FIRST_MICROSECOND else None
+    return values if np.asarray(values.cast(pa.int64())).min() >= FIRST_MICROSECOND else None
 
 
 def _all_end(texts: Texts, zone: str) -> bool:
@@ -78,13 +79,12 @@ def _all_end(texts: Texts, zone: str) -> bool:
     return all(bool((texts.data[texts.ends - len(zone) + at] == ord(char)).all()) for at, char in enumerate(zone))
 
 
-def _first_beyond_nanoseconds(texts: Texts, microseconds: pa.TimestampArray[Any, Any]) -> int:
+def _first_beyond_nanoseconds(texts: Texts, microseconds: pa.Array[Any]) -> int:
     low, high = grammar.TIMESTAMP_NANOSECONDS
     ticks = microseconds.cast(pa.int64())
-    bounds = pc.min_max(ticks).as_py()
-    if bounds["min"] * 1000 >= low and bounds["max"] * 1000 <= high:
-        return NEVER
-    return next(texts.record(index) for index, tick in enumerate(ticks.to_pylist()) if not low <= tick * 1000 <= high)
+    beyond = (np.asarray(ticks) < -(-low // 1000)) | (np.asarray(ticks) > high // 1000)
+    first = texts.first(beyond)
+    return NEVER if first is None else first
 
 
 def _observe_each(texts: Texts) -> TimestampEvidence:

@@ -33,7 +33,7 @@ ORDINARY_MIN, ORDINARY_MAX = 1e-290, 1e290  # between them a double has all its 
 EXACT_INTEGER: Final = 2**53  # up to here every integer is a double, and repr writes all its digits
 
 
-def of_integers(texts: Texts, values: pa.Int64Array) -> NumberEvidence:
+def of_integers(texts: Texts, values: pa.Array[Any]) -> NumberEvidence:
     """Return what a column of int64 ``values`` shows of numbers, should a later value have a point."""
     first = texts.record(0)
     digits = int(texts.lengths.max())
@@ -45,7 +45,7 @@ def of_integers(texts: Texts, values: pa.Int64Array) -> NumberEvidence:
     )
 
 
-def _first_inexact_integer(texts: Texts, values: pa.Int64Array) -> int:
+def _first_inexact_integer(texts: Texts, values: pa.Array[Any]) -> int:
     if int(texts.lengths.max()) <= EXACT_DIGITS:
         return NEVER
     numbers = np.asarray(values)
@@ -53,7 +53,7 @@ def _first_inexact_integer(texts: Texts, values: pa.Int64Array) -> int:
     return next((record for record, text in _some(texts, large) if not grammar.is_exact_double(text)), NEVER)
 
 
-def observe(texts: Texts) -> tuple[NumberEvidence, pa.DoubleArray | None]:
+def observe(texts: Texts) -> tuple[NumberEvidence, pa.Array[Any] | None]:
     """Return (what the values show of numbers, the doubles where all values are plain numbers)."""
     low, high = texts.byte_range
     if low >= MINUS and high <= NINE:
@@ -67,7 +67,7 @@ def observe(texts: Texts) -> tuple[NumberEvidence, pa.DoubleArray | None]:
     return evidence.merged(_observe_plain(texts.subset(plain))[0]), None
 
 
-def _observe_plain(texts: Texts) -> tuple[NumberEvidence, pa.DoubleArray | None]:
+def _observe_plain(texts: Texts) -> tuple[NumberEvidence, pa.Array[Any] | None]:
     """Observe values of digits, points, minus signs (and slashes) alone."""
     dots = _points(texts)
     try:
@@ -94,7 +94,7 @@ def _points(texts: Texts) -> Positions | None:
 
 def _digits_from(texts: Texts) -> Positions:
     """Return where each value begins behind its sign."""
-    return texts.starts + (texts.data[texts.starts] == MINUS)
+    return texts.starts + (texts.data[texts.starts] == MINUS)  # type: ignore[no-any-return]
 
 
 def _has_odd_number(texts: Texts, dots: Positions) -> bool:
@@ -105,7 +105,7 @@ def _has_odd_number(texts: Texts, dots: Positions) -> bool:
     return bool(((texts.data[digits] == ZERO) & (dots > digits + 1)).any())
 
 
-def _describe(texts: Texts, dots: Positions, values: pa.DoubleArray) -> NumberEvidence:
+def _describe(texts: Texts, dots: Positions, values: pa.Array[Any]) -> NumberEvidence:
     """Return the evidence of plain, well-formed numbers."""
     digits = _digits_from(texts)
     dotted = dots < texts.ends
@@ -151,7 +151,7 @@ def _uniform_where(texts: Texts, attribute: npt.NDArray[Any], has_it: Mask) -> U
     return Uniform(value, texts.record(first), _first(texts, has_it & (attribute != value)))
 
 
-def _first_negative_zero(texts: Texts, digits: Positions, values: pa.DoubleArray) -> int:
+def _first_negative_zero(texts: Texts, digits: Positions, values: pa.Array[Any]) -> int:
     negative = np.flatnonzero(digits > texts.starts)
     zero = negative[np.asarray(values)[negative] == 0]
     return next((record for record, text in _some(texts, zero) if grammar.is_negative_zero(text)), NEVER)
@@ -162,11 +162,11 @@ def _first_inexact(texts: Texts, widths: Positions) -> int:
     long = np.flatnonzero(widths > EXACT_DIGITS)
     if len(long) == 0:
         return NEVER
-    doubtful = long[_doubtful(texts.array.take(pa.array(long)))]
+    doubtful = long[_doubtful(texts.array.take(pa.array(long)))]  # type: ignore[arg-type]
     return next((record for record, text in _some(texts, doubtful) if not grammar.is_exact_double(text)), NEVER)
 
 
-def _doubtful(array: pa.StringArray) -> Mask:
+def _doubtful(array: pa.Array[Any]) -> Mask:
     """Return which numbers Arrow's shortest text of their double does not repeat as they stand."""
     trimmed = pc.if_else(pc.match_substring(array, "."), pc.utf8_rtrim(array, "0"), array)
     return np.asarray(pc.not_equal(pc.cast(pc.cast(array, pa.float64()), pa.string()), trimmed))
@@ -218,7 +218,8 @@ def _of_shape(shape: Shape, record: int) -> NumberEvidence:
         return NumberEvidence(unfit=record)
     kind, *flags = shape
     if isinstance(kind, str):
-        return replace(NumberEvidence(special=record), **{kind: Uniform(flags[0], record)})
+        spelling = Uniform(flags[0], record)
+        return replace(NumberEvidence(special=record), **{"nan": spelling} if kind == "nan" else {"infinity": spelling})  # type: ignore[arg-type]
     exact, negative_zero = flags
     return _of_number(kind, exact=bool(exact), negative_zero=bool(negative_zero), record=record)
 

@@ -1,10 +1,10 @@
 """A source's chunks → dialect and header → stripes → typed record batches.
 
-    head = read_head(chunks, …)                 once: what the file is, and its columns' names
-    for stripe in head.stripes():               in order, one thread
-        strings = decoder.parse(stripe)         any thread
-        evidence = decoder.observe(strings, …)  any thread
-        batch = decoder.cast(…)                 any thread
+head = read_head(chunks, …)                 once: what the file is, and its columns' names
+for stripe in head.stripes():               in order, one thread
+    strings = decoder.parse(stripe)         any thread
+    evidence = decoder.observe(strings, …)  any thread
+    batch = decoder.cast(…)                 any thread
 """
 
 from __future__ import annotations
@@ -100,15 +100,24 @@ def _first_record(
     while True:
         encoding.require_no_nul(buffer, 0)
         try:
-            records = strict.scan(buffer, 0, dialect, final=final)
-            return next((record for record in records if record.fields), None), buffer
+            first = next((record for record in strict.scan(buffer, 0, dialect, final=final) if record.fields), None)
         except strict.Unfinished:
-            longer = _at_least(buffer, chunks, 2 * len(buffer) + 1)
-            final = len(longer) <= 2 * len(buffer)
-            if len(buffer) > cuts.record_bytes_max:
-                message = f"the first record has no end within {len(buffer)} bytes (MAX_RECORD_BYTES={cuts.record_bytes_max})"
-                raise LimitError(message) from None
-            buffer = longer
+            first = None
+        if first is not None or final:
+            _require_short(0 if first is None else first.end - first.start, cuts)
+            return first, buffer
+        _require_short(len(buffer), cuts)
+        longer = _at_least(buffer, chunks, 2 * len(buffer) + 1)
+        final = len(longer) <= 2 * len(buffer)
+        buffer = longer
+
+
+def _require_short(length: int, cuts: Cuts) -> None:
+    if length > cuts.record_bytes_max:
+        message = (
+            f"the first record has {length} bytes or more, MAX_RECORD_BYTES={cuts.record_bytes_max} allows no more"
+        )
+        raise LimitError(message)
 
 
 def _header(first: strict.ScannedRecord, buffer: bytes) -> list[str]:
@@ -203,8 +212,7 @@ class StripeDecoder:
         """Return the schema that ``evidence``, one a column, decides."""
         return Schema(
             tuple(
-                inference.decide(name, column, self._rules)
-                for name, column in zip(self.names, evidence, strict=True)
+                inference.decide(name, column, self._rules) for name, column in zip(self.names, evidence, strict=True)
             )
         )
 

@@ -71,7 +71,9 @@ class RecordCutter:
     ``offset`` on line ``line``, at the start of a record.
     """
 
-    def __init__(self, chunks: Iterable[bytes], dialect: Dialect, cuts: Cuts, *, width: int, offset: int, line: int) -> None:
+    def __init__(
+        self, chunks: Iterable[bytes], dialect: Dialect, cuts: Cuts, *, width: int, offset: int, line: int
+    ) -> None:
         self._chunks = iter(chunks)
         self._dialect = dialect
         self._cuts = cuts
@@ -136,10 +138,17 @@ class RecordCutter:
             data = self._buffer[self._start : self._start + length]
         require_no_nul(data, self._offset)
         block = Block(data, self._offset, self._line, plain, quoted)
+        if length > self._cuts.record_bytes_max:
+            self._require_short_records(block)
         self._offset += length
         self._line += line_count(data)
         self._start += length
         return block
+
+    def _require_short_records(self, block: Block) -> None:
+        start, length = longest_record(block.data, self._dialect)
+        if length > self._cuts.record_bytes_max:
+            raise self._too_long(start, length)
 
     def _plain_length(self, span: int) -> int:
         """Return the bytes up to the first record end that reaches ``span``, provided that quotes come in pairs.
@@ -168,43 +177,31 @@ class RecordCutter:
     def _strict_length(self, span: int) -> int:
         """Return the bytes up to the first record end that reaches ``span``, by the strict scanner.
 
-        Raises RecordError, with its place in the file, where a record breaks the format before that.
+        Where a record breaks the format before that, all that is held: whoever parses it meets the same error, and
+        knows how many records came before.
         """
-        at = records = 0
+        at = 0
         while at < span and self._fill(at + 1) > at:
             try:
                 for record in strict.scan(self._buffer, self._start + at, self._dialect, final=self._ended):
                     at = record.end - self._start
-                    records += bool(record.fields)
                     if at >= span:
                         break
             except strict.Unfinished:
-                self._require_record_within(at)
+                if self._held() - at > self._cuts.record_bytes_max:
+                    raise self._too_long(at, self._held() - at) from None
                 self._fill(2 * self._held() + 1)
-            except RecordError as error:
-                raise self._placed(error, at, records) from error
+            except RecordError:
+                return self._held()
         return at
 
-    def _require_record_within(self, at: int) -> None:
-        length = self._held() - at
-        if length > self._cuts.record_bytes_max:
-            line = self._line + line_count(self._buffer[self._start : self._start + at])
-            message = (
-                f"the record at line {line}, byte {self._offset + at} has no end within {length} bytes, more than "
-                f"MAX_RECORD_BYTES={self._cuts.record_bytes_max} allows: a quote that is never closed, or no line ends?"
-            )
-            raise LimitError(message)
-
-    def _placed(self, error: RecordError, at: int, records: int) -> RecordError:
-        """Return ``error`` of a scan that began at ``at``, with its line and byte in the file."""
-        lines = line_count(self._buffer[self._start : self._start + at])
-        return RecordError(
-            error.detail,
-            record=error.record + records,
-            line=self._line + lines + error.line - 1,
-            offset=self._offset + error.offset - self._start,
-            reason=error.reason,
+    def _too_long(self, at: int, length: int) -> LimitError:
+        line = self._line + line_count(self._buffer[self._start : self._start + at])
+        message = (
+            f"the record at line {line}, byte {self._offset + at} has {length} bytes or more, MAX_RECORD_BYTES="
+            f"{self._cuts.record_bytes_max} allows no more than that: a quote that is never closed, or no line ends?"
         )
+        return LimitError(message)
 
     def _held(self) -> int:
         return len(self._buffer) - self._start
@@ -257,6 +254,17 @@ def is_plain(data: bytes, dialect: Dialect) -> tuple[bool, bool]:
     view = np.frombuffer(data, np.uint8)
     sound = len(quotes) == 0 or _quotes_in_place(view, quotes, ord(dialect.delimiter))
     return sound and _returns_in_place(view, data, quotes), len(quotes) > 0
+
+
+def longest_record(data: bytes, dialect: Dialect) -> tuple[int, int]:
+    """Return (start, length) of the longest record of ``data``, whole records whose quotes come in pairs."""
+    view = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero((view == LF) | (view == CR)) + 1
+    outside = np.searchsorted(_positions(data, dialect.quote_char), ends) % 2 == 0
+    edges = np.concatenate(([0], ends[outside], [len(data)]))
+    lengths = np.diff(edges)
+    longest = int(lengths.argmax())
+    return int(edges[longest]), int(lengths[longest])
 
 
 def _positions(data: bytes, char: str | None) -> npt.NDArray[np.intp]:

@@ -116,7 +116,7 @@ def _scan_field(data: bytes, start: int, dialect: Dialect, *, final: bool) -> tu
     return data[start:end], False, end
 
 
-def _scan_quoted(  # noqa: PLR0913 -- the state of one scan, not a configuration
+def _scan_quoted(
     data: bytes, start: int, quote: bytes, pattern: re.Pattern[bytes], dialect: Dialect, *, final: bool
 ) -> tuple[bytes, bool, int]:
     match = pattern.match(data, start)

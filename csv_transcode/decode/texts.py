@@ -28,11 +28,11 @@ class Texts:
     or None where every record of the batch has one.
     """
 
-    array: pa.StringArray
+    array: pa.Array[Any]
     records: Positions | None
 
     @classmethod
-    def of(cls, column: pa.StringArray) -> Texts:
+    def of(cls, column: pa.Array[Any]) -> Texts:
         """Return the non-empty values of ``column``."""
         lengths = np.diff(offsets(column))
         if column.null_count == 0 and (len(lengths) == 0 or lengths.min() > 0):
@@ -69,7 +69,7 @@ class Texts:
     def data(self) -> npt.NDArray[np.uint8]:
         """The bytes that ``starts`` and ``ends`` point into."""
         buffer = self.array.buffers()[2]
-        return np.frombuffer(buffer, np.uint8) if buffer is not None else np.empty(0, np.uint8)
+        return np.frombuffer(buffer, np.uint8) if buffer is not None else np.empty(0, np.uint8)  # type: ignore[call-overload]
 
     @cached_property
     def window(self) -> npt.NDArray[np.uint8]:
@@ -93,16 +93,16 @@ class Texts:
     def subset(self, indices: Positions) -> Texts:
         """Return the values at ``indices`` (ascending), as a copy."""
         records = indices if self.records is None else self.records[indices]
-        return Texts(self.array.take(pa.array(indices)), records)
+        return Texts(self.array.take(pa.array(indices)), records)  # type: ignore[arg-type]
 
     def values(self) -> Iterator[tuple[int, str]]:
         """Yield (record, value) of every value, as Python objects: slow, for what a byte test leaves."""
         for start in range(0, len(self), SLICE_VALUES):
             for index, value in enumerate(self.array.slice(start, SLICE_VALUES).to_pylist(), start):
-                yield self.record(index), value
+                yield self.record(index), value  # type: ignore[misc]
 
     def spread(self, typed: pa.Array[Any], record_count: int) -> pa.Array[Any]:
-        """Return a column of ``record_count`` values: ``typed`` (one a value) at this column's records, null elsewhere."""
+        """Return ``record_count`` values: ``typed`` (one a text) at this column's records, null elsewhere."""
         if self.records is None:
             return typed
         missing = np.ones(record_count, np.bool_)
@@ -111,9 +111,9 @@ class Texts:
         return typed.take(pa.array(positions, mask=missing))
 
 
-def offsets(column: pa.StringArray) -> npt.NDArray[np.int32]:
+def offsets(column: pa.Array[Any]) -> npt.NDArray[np.int32]:
     """Return the n + 1 offsets of a string array of n values into its data buffer."""
     buffer = column.buffers()[1]
     if buffer is None or len(column) == 0:
         return np.zeros(1, np.int32)
-    return np.frombuffer(buffer, np.int32)[column.offset : column.offset + len(column) + 1]
+    return np.frombuffer(buffer, np.int32)[column.offset : column.offset + len(column) + 1]  # type: ignore[call-overload, no-any-return]

@@ -6,14 +6,11 @@ the chunks that Arrow sees, on which the bytes depend where a dictionary falls b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ROW_GROUP_BYTES: Final = 64 << 20  # of Arrow memory; groups of 8 MB took 1.6 times as long to write
 PAGE_BYTES: Final = 1 << 20
@@ -103,12 +100,12 @@ class ParquetEncoder:
 
     def _open(self, first: Any) -> pq.ParquetWriter:  # noqa: ANN401 -- a batch, or an empty list of batches
         return pq.ParquetWriter(
-            pa.PythonFile(self._sink, mode="w"),
+            pa.PythonFile(self._sink, mode="w"),  # type: ignore[arg-type]
             self._schema,
             version="2.6",
             data_page_version="1.0",  # 2.0 is read by fewer, and says nothing more
-            compression=self._compression,
-            use_dictionary=repeating_columns(first) if isinstance(first, pa.RecordBatch) else False,
+            compression=self._compression,  # type: ignore[arg-type]
+            use_dictionary=repeating_columns(first) if isinstance(first, pa.RecordBatch) else False,  # type: ignore[arg-type]
             dictionary_pagesize_limit=DICTIONARY_BYTES_MAX,
             data_page_size=PAGE_BYTES,
             write_statistics=True,
@@ -142,5 +139,5 @@ def value_bytes(batch: pa.RecordBatch) -> int:
 def _column_bytes(column: pa.Array[Any]) -> int:
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
-        return 4 * len(column) + int(pc.sum(pc.binary_length(column)).as_py() or 0)
-    return len(column) * kind.bit_width // 8
+        return 4 * len(column) + int(pc.sum(pc.binary_length(column)).as_py() or 0)  # type: ignore[call-overload]
+    return len(column) * kind.bit_width // 8  # type: ignore[no-any-return]

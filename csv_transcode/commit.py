@@ -1,0 +1,142 @@
+"""The commit protocol: at every moment a committed manifest names exactly what stands (contract section 6).
+
+    simple      no manifest stood:    PUT outputs (if absent), PUT manifest (if absent)
+    claimed     anything else:        PUT pending manifest (on the one that was read), HEAD outputs, GET manifest: still
+                                      this claim?, PUT outputs (on what HEAD saw), PUT manifest (on the claim)
+
+Every PUT is conditional. One that loses raises PreconditionFailedError, and the conversion starts over: nothing is
+repaired in place. Simpler protocols that take over an output seen after a 412, or accept another writer's without
+looking, end with a new manifest beside an old output (docs/decisions).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from csv_transcode.errors import ManifestError, ObjectNotFoundError, PreconditionFailedError
+from csv_transcode.manifest import Manifest
+from csv_transcode.s3.store import Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from concurrent.futures import Executor
+
+    from csv_transcode.keys import MappedKeys
+    from csv_transcode.manifest import SourceRef
+    from csv_transcode.s3.store import ObjectStore, StoredObject
+
+MANIFEST_BYTES_MAX: Final = 64 << 20  # 10,000 columns make about 3 MB
+JSON_TYPE: Final = "application/json"
+
+
+@dataclass(frozen=True)
+class StandingManifest:
+    """What stood at the manifest's key when it was read: nothing (no ETag), a manifest, or (None) a damaged one."""
+
+    etag: str | None
+    manifest: Manifest | None
+
+    def converted_etag(self, fingerprint: str) -> str | None:
+        """Return the ETag of the source version that stands converted under ``fingerprint``, or None."""
+        manifest = self.manifest
+        if manifest is None or not manifest.is_committed or manifest.settings_fingerprint != fingerprint:
+            return None
+        return manifest.source.etag
+
+    @property
+    def condition(self) -> Condition:
+        """That it still stands."""
+        return Condition.absent() if self.etag is None else Condition.matches(self.etag)
+
+
+def read_manifest(store: ObjectStore, bucket: str, key: str) -> StandingManifest:
+    """Return what stands at ``key``."""
+    try:
+        got = store.get(bucket, key)
+    except ObjectNotFoundError:
+        return StandingManifest(None, None)
+    try:
+        content = got.body.read(MANIFEST_BYTES_MAX)
+    finally:
+        got.body.close()
+    try:
+        return StandingManifest(got.etag, Manifest.from_json(content))
+    except ManifestError:
+        return StandingManifest(got.etag, None)  # not a conversion, whatever it is: to be claimed
+
+
+class Publishable(Protocol):
+    """A finished upload that nobody sees yet."""
+
+    def publish(self, condition: Condition) -> StoredObject:
+        """Make it the object at its key if ``condition`` holds, else raise PreconditionFailedError or ConflictError."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One attempt to publish one conversion; ``attempt_id`` is its own and nobody else's."""
+
+    store: ObjectStore
+    bucket: str
+    keys: MappedKeys
+    source: SourceRef
+    fingerprint: str
+    attempt_id: str
+    executor: Executor
+
+    def publish(
+        self,
+        standing: StandingManifest,
+        uploads: Mapping[str, Publishable],
+        describe: Callable[[Mapping[str, StoredObject]], Manifest],
+        *,
+        claim: bool,
+    ) -> Manifest:
+        """Publish the uploads (by format) and then the manifest that ``describe`` makes of them; return that.
+
+        ``claim`` asks for the claimed form even where no manifest stood. Raises PreconditionFailedError or
+        ConflictError where another writer was first: what this attempt published stands under no committed manifest.
+        """
+        if standing.etag is None and not claim:
+            conditions = dict.fromkeys(uploads, Condition.absent())
+            expected = Condition.absent()
+        else:
+            claimed = self._claim(standing)
+            conditions = {name: self._seen(self.keys.outputs[name]) for name in uploads}
+            self._require_claim(claimed)
+            expected = Condition.matches(claimed)
+        published = {name: self.executor.submit(upload.publish, conditions[name]) for name, upload in uploads.items()}
+        for future in published.values():
+            future.exception()  # all of them end before any error is raised, and before the uploads are aborted
+        manifest = describe({name: future.result() for name, future in published.items()})
+        manifest.check_counts()
+        self._put(manifest, expected, "commit")
+        return manifest
+
+    def _claim(self, standing: StandingManifest) -> str:
+        """Put the pending manifest in the place of the one that was read; return its ETag."""
+        pending = Manifest.pending(self.source, self.fingerprint, self.attempt_id)
+        return self._put(pending, standing.condition, "claim")
+
+    def _seen(self, key: str) -> Condition:
+        """Return the condition that what stands at ``key`` now still does."""
+        found = self.store.head(self.bucket, key)
+        return Condition.absent() if found is None else Condition.matches(found.etag)
+
+    def _require_claim(self, etag: str) -> None:
+        standing = read_manifest(self.store, self.bucket, self.keys.manifest)
+        if standing.etag != etag or standing.manifest is None or standing.manifest.attempt_id != self.attempt_id:
+            message = f"s3://{self.bucket}/{self.keys.manifest} is another writer's claim by now"
+            raise PreconditionFailedError(message)
+
+    def _put(self, manifest: Manifest, condition: Condition, step: str) -> str:
+        stored = self.store.put(
+            self.bucket,
+            self.keys.manifest,
+            manifest.to_json(),
+            condition=condition,
+            attempt_id=f"{self.attempt_id}-{step}",
+            content_type=JSON_TYPE,
+        )
+        return stored.etag

@@ -1,0 +1,353 @@
+"""One object's conversion, manifest to manifest: read, transcode, publish, and start over where another was first."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from csv_transcode.commit import JSON_TYPE, Commit, read_manifest
+from csv_transcode.decode.dialect import Dialect as DecodeDialect
+from csv_transcode.decode.inference import TypeRules
+from csv_transcode.decode.records import Cuts
+from csv_transcode.errors import (
+    ArchivedError,
+    ConflictError,
+    ContendedError,
+    PreconditionFailedError,
+    RecordError,
+    TranscodeError,
+)
+from csv_transcode.fanout import conversion_bytes
+from csv_transcode.formats.avro.schema import avro_names, field_type
+from csv_transcode.manifest import (
+    COMMITTED,
+    Dialect,
+    Manifest,
+    OutputRef,
+    RecordCounts,
+    SchemaEntry,
+    SourceRef,
+    fingerprint,
+)
+from csv_transcode.pipeline import Plan, transcode
+from csv_transcode.report import ObjectResult, Outcome
+from csv_transcode.s3.store import Condition
+from csv_transcode.s3.upload import ObjectUpload, abort_stray_uploads
+from csv_transcode.telemetry import get_logger, log_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Executor
+
+    from csv_transcode.commit import StandingManifest
+    from csv_transcode.events import EventObject
+    from csv_transcode.fanout import MemoryGate
+    from csv_transcode.keys import MappedKeys
+    from csv_transcode.pipeline import Pools, Transcoded
+    from csv_transcode.runtime import Runtime
+    from csv_transcode.s3.store import ObjectStore, StoredObject
+    from csv_transcode.schema import Schema
+    from csv_transcode.settings import Settings
+
+START_OVERS_MAX: Final = 8
+ATTEMPT_ID_BYTES: Final = 16
+CONTENT_TYPES: Final = {"parquet": "application/vnd.apache.parquet", "avro": "application/avro"}
+
+
+class OpenSource(Protocol):
+    """One version of one object, however its bytes come."""
+
+    bucket: str
+    etag: str
+    version_id: str | None
+    size: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield its bytes from the start, as often as asked."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What conversions share: the store, threads, the memory gate, and how a source is opened."""
+
+    store: ObjectStore
+    runtime: Runtime
+    pools: Pools
+    io: Executor
+    gate: MemoryGate
+    open_source: Callable[[EventObject, str | None], OpenSource | None]
+
+
+def plan_of(settings: Settings) -> Plan:
+    """Return how ``settings`` want sources converted."""
+    dialect = DecodeDialect(
+        delimiter=settings.delimiter or ",",
+        quote_char=settings.quote_char or '"',
+        header=settings.header == "true",
+        null_values=settings.null_values,
+    )
+    rules = TypeRules(
+        decimals=settings.decimals == "decimal",
+        nanoseconds=settings.nanoseconds,
+        strings_only=settings.types == "string",
+        given=settings.column_types,
+    )
+    return Plan(
+        formats=settings.output_formats,
+        parquet_compression=settings.parquet_compression,
+        avro_codec=settings.avro_codec,
+        dialect=dialect,
+        rules=rules,
+        cuts=Cuts(record_bytes_max=settings.max_record_bytes),
+        columns_max=settings.max_columns,
+    )
+
+
+class ObjectConverter:
+    """Converts single objects under one set of settings; any number of threads may ask at once."""
+
+    def __init__(self, settings: Settings, workplace: Workplace) -> None:
+        self._settings = settings
+        self._fingerprint = fingerprint(settings)
+        self._plan = plan_of(settings)
+        self._at = workplace
+        self._log = get_logger()
+
+    def convert(self, obj: EventObject, *, force: bool = False) -> ObjectResult:
+        """Convert one object; what becomes of it is in the result, and none of the project's own errors is raised.
+
+        ``force`` converts even what stands converted.
+        """
+        begun = self._at.runtime.clock()
+        visit = _Visit(obj, self._settings.key_map.map(obj.key), force=force)
+        try:
+            result = self._convert(visit)
+        except ArchivedError as error:
+            result = ObjectResult(obj.key, Outcome.SKIPPED, f"archived: {error}")
+        except TranscodeError as error:
+            self._record_failure(visit, error)
+            result = ObjectResult(obj.key, Outcome.FAILED, str(error), error=error, retryable=error.retryable)
+        result = replace(result, seconds=self._at.runtime.clock() - begun)
+        _log_result(self._log, result)
+        return result
+
+    def _convert(self, visit: _Visit) -> ObjectResult:
+        """Start over, at most START_OVERS_MAX times, while other writers or a new version of the source are first."""
+        lost: TranscodeError | None = None
+        for attempt in range(1 + START_OVERS_MAX):
+            try:
+                return self._attempt(visit, claim=attempt > 0)
+            except (PreconditionFailedError, ConflictError) as error:
+                lost = error
+                log_event(self._log, logging.INFO, "object.started_over", key=visit.obj.key, reason=str(error))
+        message = f"other writers were first {1 + START_OVERS_MAX} times, at last: {lost}"
+        raise ContendedError(message) from lost
+
+    def _attempt(self, visit: _Visit, *, claim: bool) -> ObjectResult:
+        obj = visit.obj
+        standing = read_manifest(self._at.store, self._settings.output_bucket, visit.keys.manifest)
+        converted = None if visit.force else standing.converted_etag(self._fingerprint)
+        with ExitStack() as stack:
+            self._admit(stack, obj.size)
+            source = self._at.open_source(obj, converted)
+            if source is None:
+                return ObjectResult(obj.key, Outcome.SKIPPED, "converted already, from this version and settings")
+            stack.callback(source.close)
+            if obj.size is None:
+                self._admit(stack, source.size)
+            visit.source = SourceRef(source.bucket, obj.key, source.version_id, source.etag, source.size)
+            outputs = _Outputs(self._settings, self._at, visit.keys, self._at.runtime.token(ATTEMPT_ID_BYTES))
+            stack.callback(outputs.abort)
+            done = transcode(source.chunks, outputs.open, self._plan, self._at.pools)
+            if done is None:
+                return ObjectResult(obj.key, Outcome.SKIPPED, "empty: it holds no record, and no header")
+            manifest = self._publish(visit, visit.source, outputs, done, standing, claim=claim)
+        return _converted(obj.key, manifest)
+
+    def _admit(self, stack: ExitStack, size: int | None) -> None:
+        if size is not None:
+            stack.enter_context(self._at.gate.admit(conversion_bytes(size)))
+
+    def _publish(
+        self,
+        visit: _Visit,
+        source: SourceRef,
+        outputs: _Outputs,
+        done: Transcoded,
+        standing: StandingManifest,
+        *,
+        claim: bool,
+    ) -> Manifest:
+        settings = self._settings
+        commit = Commit(
+            self._at.store,
+            settings.output_bucket,
+            visit.keys,
+            source,
+            self._fingerprint,
+            outputs.attempt_id,
+            self._at.io,
+        )
+
+        def describe(stored: Mapping[str, StoredObject]) -> Manifest:
+            return _manifest(source, self._fingerprint, done, outputs.described(stored, done.records))
+
+        manifest = commit.publish(standing, outputs.uploads, describe, claim=claim)
+        if claim or standing.etag is not None or outputs.in_parts:
+            self._abort_strays(visit.keys)
+        return manifest
+
+    def _abort_strays(self, keys: MappedKeys) -> None:
+        """Abort what a killed conversion of the same object may have left; the conversion stands whether or not."""
+        try:
+            for name in self._settings.output_formats:
+                abort_stray_uploads(self._at.store, self._settings.output_bucket, keys.outputs[name])
+        except TranscodeError as error:
+            log_event(self._log, logging.WARNING, "uploads.not_aborted", error=error)
+
+    def _record_failure(self, visit: _Visit, error: TranscodeError) -> None:
+        """Write why the object failed, unless trying again may help; a failure to write it is only logged."""
+        if error.retryable:
+            return
+        try:
+            self._at.store.put(
+                self._settings.output_bucket,
+                visit.keys.failed,
+                _failure(visit, error, self._fingerprint),
+                condition=Condition.none(),
+                attempt_id=self._at.runtime.token(ATTEMPT_ID_BYTES),
+                content_type=JSON_TYPE,
+            )
+        except TranscodeError as unwritten:
+            log_event(self._log, logging.ERROR, "failure.not_recorded", key=visit.obj.key, error=unwritten)
+
+
+@dataclass
+class _Visit:
+    """One object, and the version of it that was seen last."""
+
+    obj: EventObject
+    keys: MappedKeys
+    force: bool
+    source: SourceRef | None = None
+
+
+class _Outputs:
+    """The uploads of one attempt."""
+
+    def __init__(self, settings: Settings, at: Workplace, keys: MappedKeys, attempt_id: str) -> None:
+        self.attempt_id = attempt_id
+        self.uploads: dict[str, ObjectUpload] = {}
+        self._settings = settings
+        self._at = at
+        self._keys = keys
+
+    def open(self) -> Mapping[str, ObjectUpload]:
+        """Return a fresh upload for every format, once a pass."""
+        self.uploads = {name: self._upload(name) for name in self._settings.output_formats}
+        return self.uploads
+
+    def abort(self) -> None:
+        """Abort what has not been published."""
+        for upload in self.uploads.values():
+            upload.abort()
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether an output was large enough for a multipart upload."""
+        return any(upload.upload_id is not None for upload in self.uploads.values())
+
+    def described(self, stored: Mapping[str, StoredObject], rows: int) -> tuple[OutputRef, ...]:
+        """Return the manifest's entries of the published outputs."""
+        bucket = self._settings.output_bucket
+        return tuple(
+            OutputRef(name, bucket, upload.key, stored[name].etag, stored[name].version_id, upload.bytes_written, rows)
+            for name, upload in self.uploads.items()
+        )
+
+    def _upload(self, name: str) -> ObjectUpload:
+        return ObjectUpload(
+            self._at.store,
+            self._settings.output_bucket,
+            self._keys.outputs[name],
+            attempt_id=self.attempt_id,
+            content_type=CONTENT_TYPES[name],
+            executor=self._at.io,
+            part_bytes=self._settings.part_bytes,
+        )
+
+
+def _manifest(source: SourceRef, settings: str, done: Transcoded, outputs: tuple[OutputRef, ...]) -> Manifest:
+    return Manifest(
+        COMMITTED,
+        source,
+        settings,
+        Dialect(**asdict(done.dialect)),
+        _entries(done.schema),
+        RecordCounts(read=done.records, written=done.records, rejected=0),
+        outputs,
+    )
+
+
+def _entries(schema: Schema) -> tuple[SchemaEntry, ...]:
+    names = avro_names([column.name for column in schema.columns])
+    return tuple(
+        SchemaEntry(
+            column.name, name, str(column.type), field_type(column.type.arrow), column.spelling, column.ruled_out
+        )
+        for column, name in zip(schema.columns, names, strict=True)
+    )
+
+
+def _failure(visit: _Visit, error: TranscodeError, settings: str) -> bytes:
+    """Return the ``_failed/`` record: why, of which version, and where in it, without any cell's value."""
+    source = asdict(visit.source) if visit.source else {"key": visit.obj.key}
+    described: dict[str, Any] = {
+        "reason": str(error),
+        "error": type(error).__name__,
+        "source": source,
+        "settings_fingerprint": settings,
+        "records": None,
+        "rejects": [],
+    }
+    if isinstance(error, RecordError):
+        place = {name: getattr(error, name) for name in ("record", "line", "offset", "length", "reason", "detail")}
+        described["rejects"] = [place]
+    return json.dumps(described, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def _converted(key: str, manifest: Manifest) -> ObjectResult:
+    sizes = {output.format: output.bytes for output in manifest.outputs}
+    return ObjectResult(
+        key,
+        Outcome.CONVERTED,
+        records=manifest.records,
+        bytes_read=manifest.source.size,
+        bytes_parquet=sizes.get("parquet", 0),
+        bytes_avro=sizes.get("avro", 0),
+        outputs=manifest.outputs,
+    )
+
+
+def _log_result(log: logging.Logger, result: ObjectResult) -> None:
+    level = logging.ERROR if result.outcome is Outcome.FAILED else logging.INFO
+    records = asdict(result.records) if result.records else None
+    log_event(
+        log,
+        level,
+        f"object.{result.outcome.value}",
+        key=result.key,
+        reason=result.reason,
+        records=records,
+        seconds=round(result.seconds, 3),
+        bytes_read=result.bytes_read,
+        bytes_parquet=result.bytes_parquet,
+        bytes_avro=result.bytes_avro,
+        retryable=result.retryable,
+    )

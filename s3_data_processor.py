@@ -1,0 +1,333 @@
+"""S3DataProcessor: every CSV object under a prefix becomes Parquet and Avro.
+
+The façade over the package: it lists, fans objects out over threads, and reports. How one object is converted is in
+``csv_transcode/conversion.py``; ARCHITECTURE.md walks through an object's life.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
+
+from csv_transcode import fanout, frames
+from csv_transcode.commit import read_manifest
+from csv_transcode.conversion import CONTENT_TYPES, ObjectConverter, Workplace, plan_of
+from csv_transcode.deadline import Deadline
+from csv_transcode.errors import SettingsError, TranscodeError
+from csv_transcode.events import EventKind, EventObject, Invocation, Sweep
+from csv_transcode.formats.parquet import ParquetEncoder
+from csv_transcode.manifest import fingerprint
+from csv_transcode.pipeline import Pools, read_table
+from csv_transcode.report import ObjectResult, Outcome, RunReport
+from csv_transcode.runtime import Runtime
+from csv_transcode.s3.cache import ObjectCache
+from csv_transcode.s3.client import make_client
+from csv_transcode.s3.reader import open_source
+from csv_transcode.s3.store import Condition, ObjectStore
+from csv_transcode.s3.upload import ObjectUpload
+from csv_transcode.s3.wrangler import download_source
+from csv_transcode.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from concurrent.futures import Executor
+
+    import pandas as pd
+    from mypy_boto3_s3 import S3Client
+
+    from csv_transcode.keys import KeyMap
+    from csv_transcode.s3.reader import Source
+    from csv_transcode.s3.store import ListedObject
+    from csv_transcode.s3.wrangler import DownloadedSource
+
+IO_THREADS_EXTRA: Final = 8  # parts of large objects, beside one request an object
+ATTEMPT_ID_BYTES: Final = 16
+FAILED_SECONDS: Final = -1.0
+SKIPPED_SECONDS: Final = 0.0
+
+
+class S3DataProcessor:
+    """Converts the CSV objects of one bucket and prefix; safe to use from several threads.
+
+    ``settings`` holds everything beyond the arguments (its buckets must be these, and its prefix, workers, wrangler and
+    cache then win over the arguments). ``s3_client`` and ``runtime`` (clock, sleep, randomness, threads) may be passed
+    in. As a context, or by ``close``, it ends its threads.
+    """
+
+    def __init__(
+        self,
+        input_bucket: str,
+        output_bucket: str,
+        prefix: str = "",
+        *,
+        max_workers: int = 20,
+        use_wrangler: bool = False,
+        cache_size: int = 128,
+        settings: Settings | None = None,
+        s3_client: S3Client | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        if settings is None:
+            settings = Settings.of(
+                input_bucket,
+                output_bucket,
+                prefix=prefix,
+                max_workers=max_workers,
+                use_wrangler=use_wrangler,
+                cache_size=cache_size,
+            )
+        _require_same_buckets(settings, input_bucket, output_bucket)
+        self.settings = settings
+        self.key_map: KeyMap = settings.key_map
+        self._runtime = runtime or Runtime()
+        self._io_threads = settings.max_workers + IO_THREADS_EXTRA
+        self._client = s3_client or make_client(
+            connections_max=settings.max_workers + self._io_threads,
+            retries_max=settings.retries_max,
+            connect_timeout_seconds=settings.connect_timeout_seconds,
+            read_timeout_seconds=settings.read_timeout_seconds,
+        )
+        self._store = ObjectStore(self._client, self._runtime)
+        self._cache = ObjectCache(self._store, self._runtime, settings.cache_size)
+        self._executors: list[Executor] = []
+
+    @classmethod
+    def from_settings(
+        cls, settings: Settings, *, s3_client: S3Client | None = None, runtime: Runtime | None = None
+    ) -> Self:
+        """Return the processor that ``settings`` describe."""
+        return cls(
+            settings.input_bucket, settings.output_bucket, settings=settings, s3_client=s3_client, runtime=runtime
+        )
+
+    def __enter__(self) -> Self:
+        """Return the processor itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End its threads."""
+        self.close()
+
+    def close(self) -> None:
+        """End the processor's threads; they start anew if it is used again."""
+        for name in ("_objects", "_io", "_workplace", "_converter"):
+            self.__dict__.pop(name, None)
+        executors, self._executors = self._executors, []
+        for executor in executors:
+            executor.shutdown()
+
+    # ------------------------------------------------------------------ many objects
+
+    def list_s3_objects(self) -> list[dict[str, Any]]:
+        """Return the CSV objects under the prefix, as ``list_objects_v2`` describes them; a failed listing raises."""
+        listed = self._store.list_objects(self.settings.input_bucket, self.settings.prefix)
+        return [_described(found) for found in listed if self.key_map.skip_reason(found.key) is None]
+
+    def process_all_files(self) -> dict[str, float]:
+        """Convert every CSV object under the prefix; return seconds by key of those that were converted."""
+        return {result.key: result.seconds for result in self.run().having(Outcome.CONVERTED)}
+
+    def process_file(self, obj: Mapping[str, Any] | str) -> tuple[str, float]:
+        """Convert one object (a key, or what ``list_s3_objects`` returns); return (key, seconds).
+
+        Seconds are 0.0 where it was skipped and -1.0 where it failed; ``convert`` says why.
+        """
+        result = self.convert(obj)
+        seconds = {Outcome.CONVERTED: result.seconds, Outcome.SKIPPED: SKIPPED_SECONDS}
+        return result.key, seconds.get(result.outcome, FAILED_SECONDS)
+
+    def convert(self, obj: Mapping[str, Any] | str, *, force: bool = False) -> ObjectResult:
+        """Convert one object (a key, or what ``list_s3_objects`` returns), and say what became of it."""
+        found = _event_object(obj)
+        reason = self.key_map.skip_reason(found.key, listed=False)
+        if reason is not None:
+            return ObjectResult(found.key, Outcome.SKIPPED, reason)
+        return self._converter.convert(found, force=force)
+
+    def run(
+        self,
+        objects: Iterable[Mapping[str, Any] | str] | None = None,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        on_result: Callable[[ObjectResult], object] | None = None,
+    ) -> RunReport:
+        """Convert ``objects`` (default: everything under the prefix) at once, and report; a failed listing raises.
+
+        ``force`` converts what stands converted too, ``dry_run`` converts nothing and says what would be (outcome
+        ``planned``). ``on_result`` is called with each result as it comes, in the calling thread.
+        """
+        sweep = Sweep(self.settings.prefix) if objects is None else None
+        given = tuple(_event_object(obj) for obj in objects or ())
+        invocation = Invocation(EventKind.DIRECT, given, sweep=sweep, dry_run=dry_run, force=force)
+        return self.handle(invocation, Deadline.never(), on_result=on_result)
+
+    def handle(
+        self,
+        invocation: Invocation,
+        deadline: Deadline,  # noqa: ARG002 -- part of the interface; what it ends comes with the deadline settings
+        *,
+        on_result: Callable[[ObjectResult], object] | None = None,
+    ) -> RunReport:
+        """Do what an event asks for, and report on each of its objects."""
+        begun = self._runtime.clock()
+        results = [ObjectResult(one.key, Outcome.SKIPPED, one.reason) for one in invocation.skipped]
+
+        def work(obj: EventObject) -> ObjectResult:
+            return self._handle_one(obj, invocation)
+
+        for result in fanout.fan_out(self._objects, work, self._asked_for(invocation), self.settings.max_workers):
+            results.append(result)
+            if on_result is not None:
+                on_result(result)
+        order = {one.key: place for place, one in enumerate(invocation.objects)}
+        results.sort(key=lambda result: (order.get(result.key, -1), result.key))
+        return RunReport(tuple(results), self._runtime.clock() - begun)
+
+    def end_invocation(self) -> None:
+        """Forget what one invocation has read, so that nothing of it is there for the next."""
+        self._cache.clear()
+
+    def _asked_for(self, invocation: Invocation) -> Iterator[EventObject]:
+        yield from invocation.objects
+        if invocation.sweep is not None:
+            sweep = invocation.sweep
+            for found in self._store.list_objects(self.settings.input_bucket, sweep.prefix, sweep.start_after or ""):
+                yield EventObject(found.key, found.size, found.etag)
+
+    def _handle_one(self, obj: EventObject, invocation: Invocation) -> ObjectResult:
+        reason = self.key_map.skip_reason(obj.key, listed=invocation.sweep is not None)
+        if reason is not None:
+            return ObjectResult(obj.key, Outcome.SKIPPED, reason)
+        if invocation.dry_run:
+            return self._planned(obj, force=invocation.force)
+        return self._converter.convert(obj, force=invocation.force)
+
+    def _planned(self, obj: EventObject, *, force: bool) -> ObjectResult:
+        """Say whether ``obj`` would be converted, from its manifest; nothing is written."""
+        keys = self.key_map.map(obj.key)
+        try:
+            standing = read_manifest(self._store, self.settings.output_bucket, keys.manifest)
+            found = self._store.head(self.settings.input_bucket, obj.key)
+        except TranscodeError as error:
+            return ObjectResult(obj.key, Outcome.FAILED, str(error), error=error, retryable=error.retryable)
+        if found is None:
+            return ObjectResult(obj.key, Outcome.FAILED, "there is no such object")
+        if not force and standing.converted_etag(fingerprint(self.settings)) == found.etag:
+            return ObjectResult(obj.key, Outcome.SKIPPED, "converted already, from this version and settings")
+        return ObjectResult(obj.key, Outcome.PLANNED, bytes_read=found.size or 0)
+
+    # ------------------------------------------------------------------ in a notebook
+
+    def read_s3_file(self, bucket: str, key: str) -> bytes:
+        """Return an object's bytes; read again while it has not changed, they come from the cache (``CACHE_SIZE``)."""
+        return self._cache.read(bucket, key)
+
+    def read_csv_to_dataframe(self, bucket: str, key: str) -> pd.DataFrame:
+        """Return a CSV object as a DataFrame with Arrow dtypes, typed as its conversion would be.
+
+        Raises SourceError where a conversion would fail or reject a record: nothing is left out silently.
+        """
+        content = self._cache.read(bucket, key)
+        return frames.to_dataframe(read_table(lambda: [content], plan_of(self.settings), self._workplace.pools))
+
+    def write_parquet_to_s3(self, df: pd.DataFrame, bucket: str, key: str) -> None:
+        """Write a DataFrame as one Parquet object, exactly; FrameError where that cannot be. Outside of the commit."""
+        batch = frames.from_dataframe(df)
+        with self._upload(bucket, key, "parquet") as upload:
+            encoder = ParquetEncoder(batch.schema, self.settings.parquet_compression, upload.write)
+            group = encoder.append(batch)
+            if group:
+                encoder.write_group(group)
+            encoder.close()
+            upload.publish(Condition.none())
+
+    def write_avro_to_s3(self, df: pd.DataFrame, bucket: str, key: str) -> None:
+        """Write a DataFrame as one Avro object, exactly; FrameError where that cannot be. Outside of the commit."""
+        batch = frames.from_dataframe(df)
+        encoder = AvroEncoder.plan(batch.schema, self.settings.avro_codec)
+        with self._upload(bucket, key, "avro") as upload:
+            container = AvroContainer(encoder, upload.write)
+            container.append(encoder.encode(batch))
+            container.close()
+            upload.publish(Condition.none())
+
+    def _upload(self, bucket: str, key: str, format_name: str) -> ObjectUpload:
+        return ObjectUpload(
+            self._store,
+            bucket,
+            key,
+            attempt_id=self._runtime.token(ATTEMPT_ID_BYTES),
+            content_type=CONTENT_TYPES[format_name],
+            executor=self._io,
+            part_bytes=self.settings.part_bytes,
+        )
+
+    # ------------------------------------------------------------------ threads, made when they are first needed
+
+    @cached_property
+    def _objects(self) -> Executor:
+        """One thread an object."""
+        return self._executor(self.settings.max_workers, "object")
+
+    @cached_property
+    def _io(self) -> Executor:
+        """Ranges read ahead, parts uploaded, outputs published; no task waits for another."""
+        return self._executor(self._io_threads, "io")
+
+    @cached_property
+    def _workplace(self) -> Workplace:
+        cores = self._runtime.cores
+        pools = Pools(self._executor(cores, "decode"), self._executor(cores, "encode"), window=cores + 1)
+        gate = fanout.MemoryGate(self._runtime)
+        return Workplace(self._store, self._runtime, pools, self._io, gate, self._open_source)
+
+    @cached_property
+    def _converter(self) -> ObjectConverter:
+        return ObjectConverter(self.settings, self._workplace)
+
+    def _executor(self, threads_max: int, name: str) -> Executor:
+        self._executors.append(self._runtime.executor(threads_max, name))
+        return self._executors[-1]
+
+    def _open_source(self, obj: EventObject, if_none_match: str | None) -> Source | DownloadedSource | None:
+        bucket = self.settings.input_bucket
+        if self.settings.use_wrangler:
+            endpoint_url = self._client.meta.endpoint_url
+            return download_source(self._store, bucket, obj.key, if_none_match=if_none_match, endpoint_url=endpoint_url)
+        return open_source(
+            self._store,
+            bucket,
+            obj.key,
+            size_hint=obj.size,
+            if_none_match=if_none_match,
+            part_bytes=self.settings.part_bytes,
+            executor=self._io,
+        )
+
+
+def _require_same_buckets(settings: Settings, input_bucket: str, output_bucket: str) -> None:
+    if (settings.input_bucket, settings.output_bucket) != (input_bucket, output_bucket):
+        message = (
+            f"the settings are for {settings.input_bucket!r} and {settings.output_bucket!r}, "
+            f"the arguments say {input_bucket!r} and {output_bucket!r}"
+        )
+        raise SettingsError(message)
+
+
+def _event_object(obj: Mapping[str, Any] | str) -> EventObject:
+    if isinstance(obj, str):
+        return EventObject(obj)
+    return EventObject(obj["Key"], obj.get("Size"), str(obj.get("ETag", "")).strip('"') or None)
+
+
+def _described(found: ListedObject) -> dict[str, Any]:
+    return {
+        "Key": found.key,
+        "Size": found.size,
+        "ETag": f'"{found.etag}"',
+        "LastModified": found.last_modified,
+        "StorageClass": found.storage_class,
+    }
