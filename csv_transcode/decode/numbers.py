@@ -58,6 +58,8 @@ def observe(texts: Texts) -> tuple[NumberEvidence, pa.Array[Any] | None]:
     low, high = texts.byte_range
     if low >= MINUS and high <= NINE:
         return _observe_plain(texts)
+    if _shape(texts.array[0].as_py()) is None:  # the rest no longer matters
+        return NumberEvidence(unfit=texts.record(0)), None
     foreign = np.flatnonzero((texts.window < MINUS) | (texts.window > NINE)) + int(texts.starts[0])
     others = np.unique(np.searchsorted(texts.ends, foreign, side="right"))
     evidence = _observe_each(texts.subset(others))
