@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 from csv_transcode.errors import RetryableStoreError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from concurrent.futures import Executor, Future
 
     from csv_transcode.s3.store import GotObject, ObjectStore
@@ -75,7 +75,7 @@ class Source:
         self._readahead = readahead
         self._executor = executor
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes, None, None]:
         """Yield the object's bytes from the start, in pieces of at most PIECE_BYTES_MAX, none of them empty.
 
         May be called again once the iterator before has been left. PreconditionFailedError: the object has changed
@@ -162,7 +162,7 @@ class _Part:
         try:
             self._add(got)
             if to_its_end:
-                got.body.read(1)  # there is nothing more, and the SDK verifies what there was
+                got.body.read1(1)  # there is nothing more, and the SDK verifies what there was
         except RetryableStoreError as error:
             self.failure = error
             if self.offset == self.stop:  # every byte came, but not as it was sent
@@ -173,7 +173,7 @@ class _Part:
 
     def _add(self, got: GotObject) -> None:
         while missing := self.stop - self.offset:
-            piece = got.body.read(min(missing, PIECE_BYTES_MAX))
+            piece = got.body.read1(min(missing, PIECE_BYTES_MAX))
             if not piece:
                 message = f"the answer ended {missing} bytes early"
                 raise RetryableStoreError(message)

@@ -112,11 +112,21 @@ class ObjectBody:
         self._stream = stream
         self._request = request
 
-    def read(self, size: int) -> bytes:
-        """Return the next ``size`` bytes, fewer at the end, none after it.
+    def read(self, size: int = -1) -> bytes:
+        """Return the next ``size`` bytes, or all where it is negative.
 
-        Only the empty answer says that length and checksum are right, as far as the SDK can check them.
+        Fewer mean that the end was reached, and that length and checksum are right as far as the SDK can check them.
         """
+        if size < 0:
+            return self.read1(None)
+        pieces = []
+        while size and (piece := self.read1(size)):
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+    def read1(self, size: int | None) -> bytes:
+        """Return what one read brings: at most ``size`` bytes, none at the verified end; everything for None."""
         with _translating(f"{self._request}: body"):
             data: bytes = self._stream.read(size)
         return data
@@ -132,6 +142,12 @@ class ObjectStore:
     def __init__(self, client: S3Client, runtime: Runtime) -> None:
         self._client = client
         self._runtime = runtime
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where the requests go, for who has to reach the same S3 by other means."""
+        url: str = self._client.meta.endpoint_url
+        return url
 
     def list_objects(self, bucket: str, prefix: str, start_after: str = "") -> Iterator[ListedObject]:
         """Yield the objects under ``prefix`` whose keys come after ``start_after``, in the order of their keys.
