@@ -1,0 +1,244 @@
+"""The command line: ``python -m csv_transcode convert SOURCE TARGET``, over the same code that runs in Lambda."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from csv_transcode import __version__
+from csv_transcode.conversion import plan_of
+from csv_transcode.errors import SettingsError, TranscodeError
+from csv_transcode.keys import stem_of
+from csv_transcode.local import LocalTarget, read_chunks
+from csv_transcode.pipeline import Pools, transcode
+from csv_transcode.report import Outcome
+from csv_transcode.runtime import Runtime
+from csv_transcode.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from csv_transcode.report import ObjectResult, RunReport
+
+OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+PROGRESS_SECONDS: Final = 0.2
+MEGABYTE: Final = 1_000_000
+NOWHERE: Final = "local-files"  # a bucket's name, which Settings wants and local conversions do not use
+
+DESCRIPTION: Final = "CSV becomes Parquet and Avro, exactly: no value is changed, no record is lost without a word."
+EPILOG: Final = """\
+examples
+  python -m csv_transcode convert day.csv out/
+      day.csv -> out/day.parquet and out/day.avro
+  python -m csv_transcode convert s3://landing/in/day.csv s3://lake/processed/
+      one object, by the same commit protocol as in Lambda: s3://lake/processed/day.parquet, .avro and a manifest
+  python -m csv_transcode convert s3://landing/in/ s3://lake/processed/
+      every CSV object under the prefix, many at once; what stands converted is skipped
+  python -m csv_transcode convert s3://landing/in/day.csv out/
+      one object to local files
+  python -m csv_transcode convert day.csv out/ --set AVRO_CODEC=zstandard --set 'COLUMN_TYPES={"zip": "string"}'
+      any setting of the function, see README.md; those in the environment count too
+
+exit codes
+  0  everything was converted, or stood converted    1  something failed, standard error says what and why
+  2  the command or a setting is wrong               130  interrupted: nothing is left half done
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    options = _parser().parse_args(arguments)
+    screen = _Screen(quiet=options.quiet)
+    try:
+        return _convert(options, screen)
+    except SettingsError as error:
+        screen.say(f"error: {error}")
+        return MISUSED
+    except (TranscodeError, OSError) as error:
+        screen.say(f"error: {options.source}: {error}")
+        return FAILED
+    except KeyboardInterrupt:
+        screen.say("interrupted: what was not finished has been taken back")
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m csv_transcode", description=DESCRIPTION, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    convert = verbs.add_parser(
+        "convert",
+        help="convert a file, an object, or every object under a prefix",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=raw,
+    )
+    convert.add_argument("source", metavar="SOURCE", help="a local file, s3://bucket/key, or s3://bucket/prefix/")
+    convert.add_argument("target", metavar="TARGET", help="a local folder, or s3://bucket/prefix/ for S3 sources")
+    convert.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting; may be repeated")
+    convert.add_argument("--force", action="store_true", help="convert what stands converted, too (S3 targets)")
+    convert.add_argument(
+        "--dry-run", action="store_true", help="say what would be converted, and write nothing (S3 targets)"
+    )
+    convert.add_argument("--quiet", action="store_true", help="no progress, only errors")
+    return parser
+
+
+def _convert(options: argparse.Namespace, screen: _Screen) -> int:
+    source, target = _location(options.source), _location(options.target)
+    given = _given(options.set)
+    if isinstance(target, tuple):
+        if not isinstance(source, tuple):
+            message = "a local file cannot be converted into S3: copy it to a bucket first, and convert it there"
+            raise SettingsError(message)
+        return _convert_in_s3(source, target, given, options, screen)
+    if options.force or options.dry_run:
+        message = "--force and --dry-run are for S3 targets: local files are always written anew"
+        raise SettingsError(message)
+    return _convert_to_files(source, target, given, screen)
+
+
+def _location(text: str) -> tuple[str, str] | Path:
+    """Return (bucket, key or prefix) of an S3 URL, or a local path."""
+    if not text.startswith("s3://"):
+        return Path(text)
+    bucket, _, key = text.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def _given(pairs: Iterable[str]) -> dict[str, str]:
+    unequal = [pair for pair in pairs if "=" not in pair]
+    if unequal:
+        message = f"--set takes NAME=VALUE, found {unequal[0]!r}"
+        raise SettingsError(message)
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _settings(given: Mapping[str, str], **places: str) -> Settings:
+    """Return the environment's settings, those given on the command line over them, and the places over all."""
+    return Settings.from_mapping({**os.environ, **places, **given})
+
+
+def _convert_in_s3(
+    source: tuple[str, str],
+    target: tuple[str, str],
+    given: Mapping[str, str],
+    options: argparse.Namespace,
+    screen: _Screen,
+) -> int:
+    from s3_data_processor import S3DataProcessor  # noqa: PLC0415 -- the S3 client, which local files do not need
+
+    bucket, key = source
+    whole_prefix = key == "" or key.endswith("/")
+    prefix = key if whole_prefix else key[: key.rfind("/") + 1]
+    places = {"INPUT_BUCKET": bucket, "PREFIX": prefix, "OUTPUT_BUCKET": target[0], "OUTPUT_PREFIX": target[1]}
+    with S3DataProcessor.from_settings(_settings(given, **places)) as processor:
+        report = processor.run(
+            None if whole_prefix else [key], force=options.force, dry_run=options.dry_run, on_result=screen.result
+        )
+    screen.summary(report)
+    return FAILED if report.having(Outcome.FAILED) else OK
+
+
+def _convert_to_files(source: tuple[str, str] | Path, folder: Path, given: Mapping[str, str], screen: _Screen) -> int:
+    runtime = Runtime()
+    settings = _settings(given, INPUT_BUCKET=source[0] if isinstance(source, tuple) else NOWHERE, OUTPUT_BUCKET=NOWHERE)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = source[1].rpartition("/")[2] if isinstance(source, tuple) else source.name
+    targets: dict[str, LocalTarget] = {}
+    with ExitStack() as stack:
+        pool = stack.enter_context(runtime.executor(2 * runtime.cores, "transcode"))
+        chunks, size = _open(source, settings, runtime, stack)
+
+        def open_targets() -> dict[str, LocalTarget]:
+            for form in settings.output_formats:
+                targets[form] = LocalTarget(folder / f"{stem_of(name)}.{form}")
+                stack.callback(targets[form].abort)
+            return targets
+
+        begun = runtime.clock()
+        shown = screen.counting(chunks, size, runtime.clock)
+        done = transcode(shown, open_targets, plan_of(settings), Pools(pool, pool, window=runtime.cores + 1))
+        if done is None:
+            screen.say(f"skipped: {name} is empty: it holds no record, and no header")
+            return OK
+        for target in targets.values():
+            target.publish()
+        seconds = runtime.clock() - begun
+    sizes = ", ".join(f"{target.path} {target.bytes_written:,} bytes" for target in targets.values())
+    screen.say(
+        f"converted: {name}: {done.records:,} records in {seconds:.1f} s, {size / seconds / MEGABYTE:.0f} MB/s: {sizes}"
+    )
+    return OK
+
+
+def _open(
+    source: tuple[str, str] | Path, settings: Settings, runtime: Runtime, stack: ExitStack
+) -> tuple[Callable[[], Iterator[bytes]], int]:
+    """Return (what opens the source's bytes, how many there are)."""
+    if isinstance(source, Path):
+        return lambda: read_chunks(source), source.stat().st_size
+    from csv_transcode.s3.client import make_client  # noqa: PLC0415 -- as above
+    from csv_transcode.s3.reader import open_source  # noqa: PLC0415
+    from csv_transcode.s3.store import ObjectStore  # noqa: PLC0415
+
+    pool = stack.enter_context(runtime.executor(runtime.cores, "io"))
+    store = ObjectStore(make_client(connections_max=runtime.cores + 1, retries_max=settings.retries_max), runtime)
+    opened = open_source(store, *source, size_hint=None, if_none_match=None, executor=pool)
+    assert opened is not None  # noqa: S101 -- only If-None-Match makes it None
+    stack.callback(opened.close)
+    return opened.chunks, opened.size
+
+
+class _Screen:
+    """What a person sees, on standard error: a moving line on a terminal, plain lines elsewhere."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._moves = sys.stderr.isatty() and not quiet
+
+    def say(self, line: str) -> None:
+        if self._quiet and not line.startswith(("error", "failed", "interrupted")):
+            return
+        sys.stderr.write(f"\r\x1b[K{line}\n" if self._moves else f"{line}\n")
+        sys.stderr.flush()
+
+    def result(self, result: ObjectResult) -> None:
+        why = f": {result.reason}" if result.reason else ""
+        what = f", {result.records.written:,} records in {result.seconds:.1f} s" if result.records else ""
+        self.say(f"{result.outcome.value}: {result.key}{what}{why}")
+
+    def summary(self, report: RunReport) -> None:
+        told = report.summary()
+        counts = ", ".join(f"{count:,} {outcome}" for outcome, count in told["files"].items())
+        self.say(f"{counts}; {told['records']['written']:,} records in {told['seconds']['total']:.1f} s")
+
+    def counting(
+        self, chunks: Callable[[], Iterable[bytes]], size: int, clock: Callable[[], float]
+    ) -> Callable[[], Iterator[bytes]]:
+        """Return ``chunks`` with a line that shows how much of ``size`` has been read."""
+
+        def counted() -> Iterator[bytes]:
+            read, shown, begun = 0, 0.0, clock()
+            for chunk in chunks():
+                read += len(chunk)
+                now = clock()
+                if self._moves and now - shown > PROGRESS_SECONDS:
+                    shown = now
+                    speed = read / MEGABYTE / max(now - begun, 1e-3)
+                    sys.stderr.write(
+                        f"\r\x1b[K{read / max(1, size):4.0%} of {size / MEGABYTE:,.0f} MB, {speed:.0f} MB/s"
+                    )
+                    sys.stderr.flush()
+                yield chunk
+
+        return counted
+
+
+if __name__ == "__main__":
+    sys.exit(main())
