@@ -95,5 +95,6 @@ def _ratios(samples: dict[str, list[Sample]]) -> Iterable[str]:
     for peer, runs in samples.items():
         if peer != OURS:
             ratio = measure.ratios(runs, samples[OURS], lambda run: run.seconds)
+            cpu = measure.ratios(runs, samples[OURS], lambda run: run.cpu_seconds)
             target = f", at least {targets[peer]:g} wanted" if peer in targets else ""
-            yield f"{ratio.text()} times as fast as {peer}{target}"
+            yield f"{ratio.text()} times as fast as {peer}{target}; its CPU seconds are {cpu.text()} times ours"
