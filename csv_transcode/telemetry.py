@@ -67,8 +67,8 @@ class LineFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1]:
             fields["error"] = _shown(f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}")
             fields["traceback"] = _trace(record.exc_info[1])
-        # No field can take the place of the first three. JSON leaves DEL as it is, alone of all the control characters in ASCII.
-        return json.dumps(shown | fields | shown, ensure_ascii=True).replace("\x7f", "\\u007f")
+        # The first three keep their places and values, whatever fields are called.
+        return json.dumps(shown | fields | shown, ensure_ascii=True)
 
 
 def _trace(error: BaseException) -> str:

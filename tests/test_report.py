@@ -119,6 +119,12 @@ def test_a_report_that_fits_keeps_its_order() -> None:
     assert [one["outcome"] for one in described["results"]] == ["skipped", "converted", "failed"]
 
 
+def test_a_key_or_reason_beyond_all_measure_is_cut_and_not_dropped() -> None:
+    described = RunReport((ObjectResult("k" * 1_000_000, Outcome.FAILED, "r" * 1_000_000),)).to_dict()
+    assert (described["results"][0]["key"], described["results"][0]["reason"]) == ("k" * 1024, "r" * 1000)
+    assert "results_cut" not in described
+
+
 RESULTS = st.builds(
     ObjectResult,
     key=st.text(min_size=1, max_size=1024) | st.just("\x01" * 1_000_000),

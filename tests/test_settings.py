@@ -202,6 +202,7 @@ def test_a_long_value_is_shown_in_part() -> None:
         pytest.param("in/", "processed/", "in/{stem}.{format}", True, id="template under the sources"),
         pytest.param("in/", "processed/", "i{stem}.{format}", True, id="template that could begin so"),
         pytest.param("in/", "processed/", "tables/{format}/{stem}", False, id="template elsewhere"),
+        pytest.param("processed/in/", "processed/", "tables/{format}/{stem}", True, id="sources among the records"),
         pytest.param("avro/", "processed/", "{format}/{stem}.{format}", True, id="one format's folder is the sources'"),
     ],
 )
