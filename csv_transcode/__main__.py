@@ -147,7 +147,7 @@ def _convert_in_s3(
 
 def _convert_to_files(source: tuple[str, str] | Path, folder: Path, given: Mapping[str, str], screen: _Screen) -> int:
     runtime = Runtime()
-    settings = _settings(given, INPUT_BUCKET=source[0] if isinstance(source, tuple) else NOWHERE, OUTPUT_BUCKET=NOWHERE)
+    settings = _settings(given, INPUT_BUCKET=NOWHERE, OUTPUT_BUCKET=f"{NOWHERE}-out")
     folder.mkdir(parents=True, exist_ok=True)
     name = source[1].rpartition("/")[2] if isinstance(source, tuple) else source.name
     targets: dict[str, LocalTarget] = {}

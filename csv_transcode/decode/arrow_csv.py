@@ -59,7 +59,7 @@ class BlockParser:
         )
         if self._width > 1 and not block.data.strip(b"\r\n"):
             return self.schema.empty_table()  # Arrow refuses a block without records
-        return pa_csv.read_csv(pa.BufferReader(block.data), read, parse, self._convert)  # type: ignore[arg-type]
+        return pa_csv.read_csv(pa.BufferReader(_ended(block.data)), read, parse, self._convert)  # type: ignore[arg-type]
 
     def _parse_strictly(self, block: Block) -> pa.Table:
         try:
@@ -72,6 +72,14 @@ class BlockParser:
         except RecordError as error:
             raise _placed(error, block) from error
         return pa.table([pa.array(column, pa.string()) for column in columns], schema=self.schema)
+
+
+def _ended(data: bytes) -> bytes:
+    """Return whole records with a line end behind the last one, too.
+
+    Without it Arrow takes an empty field at the very end for a quoted one where the field before it is quoted.
+    """
+    return data if data.endswith(b"\n") else data + b"\n"
 
 
 def _placed(error: RecordError, block: Block) -> RecordError:
