@@ -88,6 +88,17 @@ def test_a_broken_network_becomes(store: ObjectStore, broken: Exception, expecte
     assert caught.value.__cause__ is broken
 
 
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("InternalError", errors.RetryableStoreError), ("PreconditionFailed", errors.PreconditionFailedError)],
+)
+def test_an_error_inside_a_200_is_one(store: ObjectStore, code: str, expected: type[Exception]) -> None:
+    answer(store._client, "CompleteMultipartUpload", (200, code))
+    answer(store._client, "HeadObject", *[(404, "")] * (code == "PreconditionFailed"))
+    with pytest.raises(expected, match=code):
+        store.complete_upload("b-1", "k", "u", ["e"], condition=Condition.absent(), attempt_id="a")
+
+
 def test_arguments_that_the_sdk_refuses_are_translated_too(store: ObjectStore) -> None:
     with pytest.raises(errors.StoreError, match="ParamValidationError"):
         store.get("some-bucket", "")
