@@ -24,6 +24,7 @@ from csv_transcode.decode.reader import StripeDecoder, read_head
 from csv_transcode.decode.records import Cuts
 from csv_transcode.errors import ConservationError, DialectError, RecordError, SourceError, ValueTypeError
 from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
+from csv_transcode.formats.avro.schema import ORIGINAL_NAME
 from csv_transcode.formats.parquet import ParquetEncoder
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def transcode(
     head = read_head(open_chunks(), plan.dialect, plan.cuts, columns_max=plan.columns_max)
     if head is None:
         return None
-    scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules))
+    scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules), head.header)
     encoding = _first_pass(head, scan, open_targets, plan, pools)
     if encoding is None:
         encoding = _second_pass(open_chunks, scan, open_targets, plan, pools)
@@ -118,7 +119,7 @@ def read_table(open_chunks: Callable[[], Iterable[bytes]], plan: Plan, pools: Po
     if head is None:
         message = "the source is empty: it holds no record, and no header"
         raise DialectError(message)
-    scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules))
+    scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules), head.header)
     seen = []
 
     def decode(stripe: Stripe) -> Callable[[], _Decoded]:
@@ -135,8 +136,9 @@ def read_table(open_chunks: Callable[[], Iterable[bytes]], plan: Plan, pools: Po
 class _Scan:
     """What the stripes so far have shown, in order."""
 
-    def __init__(self, decoder: StripeDecoder) -> None:
+    def __init__(self, decoder: StripeDecoder, header: Sequence[str]) -> None:
         self.decoder = decoder
+        self.header = header
         self.evidence: tuple[ColumnEvidence, ...] = (ColumnEvidence(),) * len(decoder.names)
         self.records = 0
 
@@ -165,13 +167,15 @@ class _Decoded:
 class _Encoding:
     """One pass's outputs, as far as they are. A ``with``: an exception aborts its targets."""
 
-    def __init__(self, schema: pa.Schema, targets: Mapping[str, Target], plan: Plan, pools: Pools) -> None:
+    def __init__(
+        self, schema: pa.Schema, header: Sequence[str], targets: Mapping[str, Target], plan: Plan, pools: Pools
+    ) -> None:
         self.targets = targets
         self._pools = pools
         self._group: Future[None] | None = None
         parquet, avro = targets.get("parquet"), targets.get("avro")
         self._parquet = ParquetEncoder(schema, plan.parquet_compression, parquet.write) if parquet else None
-        self.avro = AvroEncoder.plan(schema, plan.avro_codec) if avro else None
+        self.avro = AvroEncoder.plan(_with_originals(schema, header), plan.avro_codec) if avro else None
         self._container = AvroContainer(self.avro, avro.write) if self.avro and avro else None
 
     def __enter__(self) -> Self:
@@ -224,6 +228,15 @@ class _Encoding:
             group.result()
 
 
+def _with_originals(schema: pa.Schema, header: Sequence[str]) -> pa.Schema:
+    """Return ``schema`` with the header's own names beside the columns', for Avro to say both."""
+    named = [
+        column.with_metadata({ORIGINAL_NAME: name.encode()}) if name else column
+        for column, name in zip(schema, header, strict=True)
+    ]
+    return pa.schema(named)
+
+
 def _first_pass(
     head: Head, scan: _Scan, open_targets: Callable[[], Mapping[str, Target]], plan: Plan, pools: Pools
 ) -> _Encoding | None:
@@ -233,7 +246,7 @@ def _first_pass(
     for observed in begun:
         scan.add(observed)
     types = scan.schema().types
-    with _Encoding(scan.decoder.arrow_schema(types), open_targets(), plan, pools) as encoding:
+    with _Encoding(scan.decoder.arrow_schema(types), scan.header, open_targets(), plan, pools) as encoding:
         for observed in begun:
             encoding.append(_encode(scan.decoder, observed, types, encoding.avro))
         holds = True
@@ -262,7 +275,7 @@ def _second_pass(
     head = read_head(open_chunks(), plan.dialect, plan.cuts, columns_max=plan.columns_max)
     stripes = head.stripes() if head else iter(())
     types = scan.schema().types
-    with _Encoding(scan.decoder.arrow_schema(types), open_targets(), plan, pools) as encoding:
+    with _Encoding(scan.decoder.arrow_schema(types), scan.header, open_targets(), plan, pools) as encoding:
 
         def decode(stripe: Stripe) -> Callable[[], _Decoded]:
             return partial(_decode, scan.decoder, stripe, None, types, encoding.avro)

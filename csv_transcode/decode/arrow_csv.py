@@ -26,10 +26,14 @@ class BlockParser:
         self._width = width
         self._names = [str(index) for index in range(width)]
         self.schema = pa.schema([(name, pa.string()) for name in self._names])
-        self._convert = pa_csv.ConvertOptions(
-            check_utf8=True,
+        self._null_values = list(dialect.null_values)
+        self._checked, self._unchecked = self._options(check_utf8=True), self._options(check_utf8=False)
+
+    def _options(self, *, check_utf8: bool) -> pa_csv.ConvertOptions:
+        return pa_csv.ConvertOptions(
+            check_utf8=check_utf8,
             column_types=self.schema,
-            null_values=list(dialect.null_values),
+            null_values=self._null_values,
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         )
@@ -59,7 +63,9 @@ class BlockParser:
         )
         if self._width > 1 and not block.data.strip(b"\r\n"):
             return self.schema.empty_table()  # Arrow refuses a block without records
-        return pa_csv.read_csv(pa.BufferReader(_ended(block.data)), read, parse, self._convert)  # type: ignore[arg-type]
+        # ASCII is UTF-8: seen by one look at all bytes, which spares Arrow's look at every cell, a fifth of the parse.
+        convert = self._unchecked if block.data.isascii() else self._checked
+        return pa_csv.read_csv(pa.BufferReader(_ended(block.data)), read, parse, convert)  # type: ignore[arg-type]
 
     def _parse_strictly(self, block: Block) -> pa.Table:
         try:

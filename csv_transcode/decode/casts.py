@@ -82,7 +82,7 @@ def _fits_double(text: str) -> bool:
 
 def _fits_decimal(text: str, column_type: ColumnType) -> bool:
     number = grammar.parse_number(text)
-    if number is None or number.exponent or number.integer_digits == 0 or grammar.is_negative_zero(text):
+    if number is None or number.exponent or not number.integer_part or grammar.is_negative_zero(text):
         return False
     limit = Decimal(10) ** (column_type.precision - column_type.scale)
     return (number.scale or 0) <= column_type.scale and abs(Decimal(text)) < limit

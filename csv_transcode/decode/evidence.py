@@ -7,8 +7,9 @@ is associative, so blocks may be observed apart, in any sizes, and still name th
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -46,20 +47,29 @@ class Uniform:
         return self.merged(Uniform(value, record))
 
 
+NOTHING_YET: Final = Uniform()
+
+
 @dataclass(frozen=True)
 class Evidence:
-    """Base: every field is a first record (an int, NEVER where there is none), or an evidence that merges itself."""
+    """Base: every field is a first record (an int, NEVER where there is none), or an evidence that merges itself.
+
+    Fields that show nothing share one default, and are passed on as they are: a stripe of a thousand columns merges as
+    many pieces of evidence, most of which show nothing new.
+    """
 
     def shifted(self, records: int) -> Self:
         """Return the same, ``records`` further down."""
-        return type(self)(**{name: _shifted(value, records) for name, value in self._items()})
+        return type(self)(*(_shifted(getattr(self, name), records) for name in _names(type(self))))
 
     def merged(self, later: Self) -> Self:
         """Return what this and then ``later`` have shown."""
-        return type(self)(**{name: _merged(value, getattr(later, name)) for name, value in self._items()})
+        return type(self)(*(_merged(getattr(self, name), getattr(later, name)) for name in _names(type(self))))
 
-    def _items(self) -> list[tuple[str, Any]]:
-        return [(spec.name, getattr(self, spec.name)) for spec in fields(self)]
+
+@cache
+def _names(kind: Hashable) -> tuple[str, ...]:
+    return tuple(spec.name for spec in fields(cast("type[Evidence]", kind)))
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,9 @@ class Digits:
         return later if later.most > self.most else self
 
 
+NO_DIGITS: Final = Digits()
+
+
 @dataclass(frozen=True)
 class NumberEvidence(Evidence):
     """What rules doubles and decimals in or out; each field is the first record that shows it."""
@@ -91,11 +104,11 @@ class NumberEvidence(Evidence):
     negative_zero: int = NEVER
     special: int = NEVER  # nan or infinity
     too_wide: int = NEVER  # more digits than decimal(38,s) has
-    scale: Uniform = field(default_factory=Uniform)  # digits after the point, of numbers without exponent
-    integer_part: Uniform = field(default_factory=Uniform)  # whether numbers with a point have digits before it
-    nan: Uniform = field(default_factory=Uniform)  # its spelling
-    infinity: Uniform = field(default_factory=Uniform)  # its spelling
-    digits: Digits = field(default_factory=Digits)  # of the widest number without exponent
+    scale: Uniform = NOTHING_YET  # digits after the point, of numbers without exponent
+    integer_part: Uniform = NOTHING_YET  # whether numbers with a point have digits before it
+    nan: Uniform = NOTHING_YET  # its spelling
+    infinity: Uniform = NOTHING_YET  # its spelling
+    digits: Digits = NO_DIGITS  # of the widest number without exponent
 
 
 @dataclass(frozen=True)
@@ -105,7 +118,7 @@ class TimestampEvidence(Evidence):
     unfit: int = NEVER
     nanoseconds: int = NEVER  # more than 6 fraction digits
     beyond_nanoseconds: int = NEVER  # outside of 1677 to 2262
-    spelling: Uniform = field(default_factory=Uniform)  # (separator, seconds, zone)
+    spelling: Uniform = NOTHING_YET  # (separator, seconds, zone)
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,13 @@ class BooleanEvidence(Evidence):
     """What rules booleans in or out."""
 
     unfit: int = NEVER
-    spelling: Uniform = field(default_factory=Uniform)
+    spelling: Uniform = NOTHING_YET
+
+
+NO_NUMBER: Final = NumberEvidence()
+NO_TIMESTAMP: Final = TimestampEvidence()
+NO_BOOLEAN: Final = BooleanEvidence()
+_SHOW_NOTHING: Final = frozenset(map(id, (NOTHING_YET, NO_DIGITS, NO_NUMBER, NO_TIMESTAMP, NO_BOOLEAN)))
 
 
 @dataclass(frozen=True)
@@ -123,9 +142,9 @@ class ColumnEvidence(Evidence):
     value: int = NEVER  # the first that is neither null nor empty
     not_int64: int = NEVER
     not_date: int = NEVER
-    number: NumberEvidence = field(default_factory=NumberEvidence)
-    timestamp: TimestampEvidence = field(default_factory=TimestampEvidence)
-    boolean: BooleanEvidence = field(default_factory=BooleanEvidence)
+    number: NumberEvidence = NO_NUMBER
+    timestamp: TimestampEvidence = NO_TIMESTAMP
+    boolean: BooleanEvidence = NO_BOOLEAN
 
 
 def _shift(record: int, records: int) -> int:
@@ -133,8 +152,14 @@ def _shift(record: int, records: int) -> int:
 
 
 def _shifted(value: Any, records: int) -> Any:  # noqa: ANN401 -- an int or an evidence, see Evidence
-    return _shift(value, records) if isinstance(value, int) else value.shifted(records)
+    if isinstance(value, int):
+        return _shift(value, records)
+    return value if id(value) in _SHOW_NOTHING else value.shifted(records)
 
 
 def _merged(value: Any, later: Any) -> Any:  # noqa: ANN401 -- an int or an evidence, see Evidence
-    return min(value, later) if isinstance(value, int) else value.merged(later)
+    if isinstance(value, int):
+        return min(value, later)
+    if id(later) in _SHOW_NOTHING:
+        return value
+    return later if id(value) in _SHOW_NOTHING else value.merged(later)

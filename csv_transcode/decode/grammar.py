@@ -50,7 +50,8 @@ class Number:
     """An ordinary number's spelling."""
 
     negative: bool
-    integer_digits: int  # 0 where there is no integer part
+    integer_part: bool
+    digits: int  # that a decimal needs for it: those on both sides of the point, but for a lone 0 before it
     scale: int | None  # digits after the point; None without a point
     exponent: bool
     trailing_zero: bool  # the fraction ends in 0, and is not a lone 0
@@ -69,7 +70,8 @@ def parse_number(text: str) -> Number | None:
         return None
     return Number(
         negative=bool(match[1]),
-        integer_digits=len(integer or ""),
+        integer_part=integer is not None,
+        digits=len((integer or "").removeprefix("0")) + len(fraction or ""),
         scale=None if fraction is None else len(fraction),
         exponent=sign is not None,
         trailing_zero=fraction is not None and fraction != "0" and fraction.endswith("0"),

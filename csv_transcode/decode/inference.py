@@ -84,7 +84,7 @@ def observe(texts: Texts, known: ColumnEvidence, rules: TypeRules) -> Observatio
         return Observation(ColumnEvidence())
     alive = Ruling.of(known, rules)
     first = texts.record(0)
-    numeric = _observe_numeric(texts, alive)
+    numeric = _observe_numeric(texts, alive, known)
     if numeric.cast is not None:
         others = ColumnEvidence(
             value=first, not_date=first, timestamp=TimestampEvidence(first), boolean=BooleanEvidence(first)
@@ -94,13 +94,13 @@ def observe(texts: Texts, known: ColumnEvidence, rules: TypeRules) -> Observatio
     return Observation(numeric.evidence.merged(temporal.evidence).merged(ColumnEvidence(value=first)), temporal.cast)
 
 
-def _observe_numeric(texts: Texts, alive: Ruling) -> Observation:
+def _observe_numeric(texts: Texts, alive: Ruling, known: ColumnEvidence) -> Observation:
     unfit, values = integers.observe(texts) if alive.int64 == NEVER else (NEVER, None)
     if NEVER not in (alive.double, alive.decimal):
         return Observation(ColumnEvidence(not_int64=unfit), values)
     if values is not None:
         return Observation(ColumnEvidence(number=numbers.of_integers(texts, values)), values)
-    number, doubles = numbers.observe(texts)
+    number, doubles = numbers.observe(texts, known.number)
     return Observation(ColumnEvidence(not_int64=unfit, number=number), doubles)
 
 

@@ -39,8 +39,10 @@ def _all_int64(texts: Texts) -> pa.Array[Any] | None:
 
 def _has_spare_zeros(texts: Texts) -> bool:
     """Whether a value begins with a 0 that is not all of it (007, 0x1F), or with -0: Arrow's cast takes these."""
-    first = texts.data[texts.starts]
+    first = texts.bytes_at(texts.starts)
     if bool(((first == ZERO) & (texts.lengths > 1)).any()):
         return True
+    if texts.byte_range[0] > MINUS:
+        return False
     second = texts.starts[(first == MINUS) & (texts.lengths > 1)] + 1
-    return bool((texts.data[second] == ZERO).any())
+    return bool((texts.bytes_at(second) == ZERO).any())

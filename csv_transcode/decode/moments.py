@@ -14,9 +14,7 @@ from csv_transcode.decode.evidence import NEVER, TimestampEvidence, Uniform
 if TYPE_CHECKING:
     from csv_transcode.decode.texts import Texts
 
-HYPHEN: Final = ord("-")
 DATE_BYTES: Final = len("YYYY-MM-DD")
-HYPHENS_AT: Final = (4, 7)
 SEPARATOR_AT: Final = DATE_BYTES
 MINUTES_BYTES: Final = len("YYYY-MM-DD HH:MM")
 SECONDS_BYTES: Final = len("YYYY-MM-DD HH:MM:SS")
@@ -38,9 +36,7 @@ def _all_dates(texts: Texts) -> pa.Array[Any] | None:
     lengths = texts.lengths
     if int(lengths.min()) != DATE_BYTES or int(lengths.max()) != DATE_BYTES:
         return None
-    if any((texts.data[texts.starts + at] != HYPHEN).any() for at in HYPHENS_AT):
-        return None
-    try:
+    try:  # Arrow takes YYYY-MM-DD alone, hyphens included
         days = pc.cast(texts.array, pa.date32())
     except pa.ArrowInvalid:
         return None
@@ -65,7 +61,9 @@ def _all_like(texts: Texts, first: grammar.Timestamp) -> pa.Array[Any] | None:
         return None
     if not first.seconds and not MINUTES_BYTES == shortest == longest:
         return None
-    if bool((texts.data[texts.starts + SEPARATOR_AT] != ord(first.separator)).any()) or not _all_end(texts, first.zone):
+    if bool((texts.bytes_at(texts.starts + SEPARATOR_AT) != ord(first.separator)).any()) or not _all_end(
+        texts, first.zone
+    ):
         return None
     try:
         values = pc.cast(texts.array, pa.timestamp("us", "UTC" if first.zone else None))
@@ -76,7 +74,7 @@ def _all_like(texts: Texts, first: grammar.Timestamp) -> pa.Array[Any] | None:
 
 def _all_end(texts: Texts, zone: str) -> bool:
     """Whether every value ends in ``zone``: Arrow's cast takes any offset, and moves it to UTC."""
-    return all(bool((texts.data[texts.ends - len(zone) + at] == ord(char)).all()) for at, char in enumerate(zone))
+    return all(bool((texts.bytes_at(texts.ends - len(zone) + at) == ord(char)).all()) for at, char in enumerate(zone))
 
 
 def _first_beyond_nanoseconds(texts: Texts, microseconds: pa.Array[Any]) -> int:

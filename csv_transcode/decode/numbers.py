@@ -18,7 +18,7 @@ from csv_transcode.decode.evidence import NEVER, Digits, NumberEvidence, Uniform
 from csv_transcode.schema import DECIMAL_PRECISION_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     import numpy.typing as npt
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MINUS, POINT, ZERO, NINE = (ord(char) for char in "-.09")
 EXACT_DIGITS: Final = 15  # so many significant digits survive in any double
+NOTHING: Final = NumberEvidence()
 ORDINARY_MIN, ORDINARY_MAX = 1e-290, 1e290  # between them a double has all its 53 bits
 EXACT_INTEGER: Final = 2**53  # up to here every integer is a double, and repr writes all its digits
 
@@ -53,11 +54,15 @@ def _first_inexact_integer(texts: Texts, values: pa.Array[Any]) -> int:
     return next((record for record, text in _some(texts, large) if not grammar.is_exact_double(text)), NEVER)
 
 
-def observe(texts: Texts) -> tuple[NumberEvidence, pa.Array[Any] | None]:
-    """Return (what the values show of numbers, the doubles where all values are plain numbers)."""
+def observe(texts: Texts, known: NumberEvidence = NOTHING) -> tuple[NumberEvidence, pa.Array[Any] | None]:
+    """Return (what the values show of numbers, the doubles where all values are plain numbers).
+
+    What ``known``, the evidence of earlier records, shows already need not be shown again.
+    """
     low, high = texts.byte_range
     if low >= MINUS and high <= NINE:
-        return _observe_plain(texts)
+        uniform = _observe_uniform(texts, known)
+        return _observe_plain(texts, known) if uniform is None else uniform
     if _shape(texts.array[0].as_py()) is None:  # the rest no longer matters
         return NumberEvidence(unfit=texts.record(0)), None
     foreign = np.flatnonzero((texts.window < MINUS) | (texts.window > NINE)) + int(texts.starts[0])
@@ -66,10 +71,52 @@ def observe(texts: Texts) -> tuple[NumberEvidence, pa.Array[Any] | None]:
     plain = np.setdiff1d(np.arange(len(texts)), others, assume_unique=True)
     if len(plain) == 0:
         return evidence, None
-    return evidence.merged(_observe_plain(texts.subset(plain))[0]), None
+    return evidence.merged(_observe_plain(texts.subset(plain), known)[0]), None
 
 
-def _observe_plain(texts: Texts) -> tuple[NumberEvidence, pa.Array[Any] | None]:
+def _observe_uniform(texts: Texts, known: NumberEvidence) -> tuple[NumberEvidence, pa.Array[Any]] | None:
+    """Return evidence and doubles where all values have the scale of all values before, and no more than 15 digits.
+
+    That is most columns with a point, and takes half the time of ``_observe_plain``; None leaves it to that.
+    """
+    scale = known.scale.value
+    if not isinstance(scale, int) or scale == 0 or min(known.scale.differs, known.exponent) != NEVER:
+        return None
+    dots = texts.ends - scale - 1
+    digits = _digits_from(texts)
+    whole_digits = dots - digits
+    if int(whole_digits.min()) < 1 or int(whole_digits.max()) + scale > EXACT_DIGITS:
+        return None
+    spare_zeros = (texts.bytes_at(digits) == ZERO) & (whole_digits > 1)
+    if bool((texts.bytes_at(dots) != POINT).any() or spare_zeros.any()):
+        return None
+    try:
+        values = pc.cast(texts.array, pa.float64())  # refuses a second point, and a minus sign anywhere else
+    except pa.ArrowInvalid:
+        return None
+    first = texts.record(0)
+    ends_in_zero = _unless(known.lone_zero if scale == 1 else known.trailing_zero, lambda: _first_zero_end(texts))
+    return NumberEvidence(
+        point_or_exponent=first,
+        lone_zero=ends_in_zero if scale == 1 else NEVER,
+        trailing_zero=ends_in_zero if scale > 1 else NEVER,
+        negative_zero=_unless(known.negative_zero, lambda: _first_negative_zero(texts, digits, values)),
+        scale=Uniform(scale, first),
+        integer_part=Uniform(True, first),  # noqa: FBT003 -- the attribute's value
+        digits=Digits(int(whole_digits.max()) + scale),
+    ), values
+
+
+def _unless(seen: int, observed: Callable[[], int]) -> int:
+    """Return what is ``observed``, unless an earlier record was ``seen`` to show the same."""
+    return observed() if seen == NEVER else NEVER
+
+
+def _first_zero_end(texts: Texts) -> int:
+    return _first(texts, texts.bytes_at(texts.ends - 1) == ZERO)
+
+
+def _observe_plain(texts: Texts, known: NumberEvidence) -> tuple[NumberEvidence, pa.Array[Any] | None]:
     """Observe values of digits, points, minus signs (and slashes) alone."""
     dots = _points(texts)
     try:
@@ -78,7 +125,7 @@ def _observe_plain(texts: Texts) -> tuple[NumberEvidence, pa.Array[Any] | None]:
         return _observe_each(texts), None
     if dots is None or _has_odd_number(texts, dots):
         return _observe_each(texts), None
-    return _describe(texts, dots, values), values
+    return _describe(texts, dots, values, known), values
 
 
 def _points(texts: Texts) -> Positions | None:
@@ -89,14 +136,16 @@ def _points(texts: Texts) -> Positions | None:
     owners = np.searchsorted(texts.ends, points, side="right")
     if len(owners) > 1 and bool((np.diff(owners) == 0).any()):
         return None
-    dots = texts.ends.astype(np.int64)
+    dots = texts.ends.copy()
     dots[owners] = points
     return dots
 
 
 def _digits_from(texts: Texts) -> Positions:
     """Return where each value begins behind its sign."""
-    return texts.starts + (texts.data[texts.starts] == MINUS)  # type: ignore[no-any-return]
+    if texts.byte_range[0] > MINUS:
+        return texts.starts
+    return texts.starts + (texts.bytes_at(texts.starts) == MINUS)  # type: ignore[no-any-return]
 
 
 def _has_odd_number(texts: Texts, dots: Positions) -> bool:
@@ -104,33 +153,28 @@ def _has_odd_number(texts: Texts, dots: Positions) -> bool:
     if bool((dots == texts.ends - 1).any()):
         return True
     digits = _digits_from(texts)
-    return bool(((texts.data[digits] == ZERO) & (dots > digits + 1)).any())
+    return bool(((texts.bytes_at(digits) == ZERO) & (dots > digits + 1)).any())
 
 
-def _describe(texts: Texts, dots: Positions, values: pa.Array[Any]) -> NumberEvidence:
+def _describe(texts: Texts, dots: Positions, values: pa.Array[Any], known: NumberEvidence) -> NumberEvidence:
     """Return the evidence of plain, well-formed numbers."""
     digits = _digits_from(texts)
     dotted = dots < texts.ends
     scales = texts.ends - dots - dotted
     widths = texts.ends - digits - dotted
-    last_zero = (texts.data[texts.ends - 1] == ZERO) & dotted
+    last_zero = (texts.bytes_at(texts.ends - 1) == ZERO) & dotted
     return NumberEvidence(
         inexact=_first_inexact(texts, widths),
-        whole=_first(texts, ~dotted),
-        point_or_exponent=_first(texts, dotted),
-        lone_zero=_first(texts, last_zero & (scales == 1)),
-        trailing_zero=_first(texts, last_zero & (scales > 1)),
-        negative_zero=_first_negative_zero(texts, digits, values),
-        too_wide=_first(texts, _widths(dots, digits, scales) > DECIMAL_PRECISION_MAX),
+        whole=_unless(known.whole, lambda: _first(texts, ~dotted)),
+        point_or_exponent=_unless(known.point_or_exponent, lambda: _first(texts, dotted)),
+        lone_zero=_unless(known.lone_zero, lambda: _first(texts, last_zero & (scales == 1))),
+        trailing_zero=_unless(known.trailing_zero, lambda: _first(texts, last_zero & (scales > 1))),
+        negative_zero=_unless(known.negative_zero, lambda: _first_negative_zero(texts, digits, values)),
+        too_wide=_first(texts, widths > DECIMAL_PRECISION_MAX),
         scale=_uniform(texts, scales),
         integer_part=_uniform_where(texts, dots > digits, dotted),
-        digits=Digits(int(_widths(dots, digits, scales).max())),
+        digits=Digits(int(widths.max())),
     )
-
-
-def _widths(dots: Positions, digits: Positions, scales: Positions) -> Positions:
-    """Return how many digits each value has, before and after the point."""
-    return dots - digits + scales
 
 
 def _first(texts: Texts, mask: Mask) -> int:

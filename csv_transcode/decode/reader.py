@@ -37,12 +37,14 @@ MAGIC_BYTES_MAX = max(compression.MAGIC_BYTES_MAX, encoding.MARK_BYTES_MAX)
 
 @dataclass(frozen=True)
 class Head:
-    """What a file's first bytes say: dialect, column names, and where its records begin.
+    """What a file's first bytes say: dialect, header, column names, and where its records begin.
 
+    ``header`` holds the names as the file has them (empty where it has no header), ``names`` those of the columns.
     ``records`` are the chunks from there on (to be read once); ``line`` is that of the first record.
     """
 
     dialect: Dialect
+    header: tuple[str, ...]
     names: tuple[str, ...]
     offset: int
     line: int
@@ -75,9 +77,10 @@ def read_head(chunks: Iterable[bytes], dialect: Dialect, cuts: Cuts, *, columns_
         message = f"the header has {len(header)} columns, MAX_COLUMNS={columns_max} allows no more than that"
         raise LimitError(message)
     start = first.end if dialect.header else first.start
-    names = column_names(header if dialect.header else [""] * len(header))
+    header = header if dialect.header else [""] * len(header)
+    names = column_names(header)
     line = 1 + line_count(buffer[:start])
-    return Head(dialect, tuple(names), start, line, itertools.chain([buffer[start:]], remaining), cuts)
+    return Head(dialect, tuple(header), tuple(names), start, line, itertools.chain([buffer[start:]], remaining), cuts)
 
 
 def _at_least(buffer: bytes, chunks: Iterator[bytes], wanted: int) -> bytes:

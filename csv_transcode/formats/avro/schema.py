@@ -52,11 +52,15 @@ _ADVICE: Final[tuple[tuple[Callable[[pa.DataType], bool], str], ...]] = (
     (pa.types.is_fixed_size_binary, "cast it to binary"),
     (pa.types.is_nested, "write its parts as columns of their own, or as JSON text"),
 )
+ORIGINAL_NAME: Final = b"original_name"
 _ADVICE_ELSE: Final = "cast it to one of the types of contract section 4, such as string"
 
 
 def record_schema(schema: pa.Schema) -> dict[str, Any]:
     """Return the Avro schema, ready for ``json.dumps``, of records with the columns of ``schema``.
+
+    A column's own name is its ``doc`` where Avro's differs; ``ORIGINAL_NAME`` in a field's metadata says it where the
+    schema's name is not the original either.
 
     FrameError, naming the column, for a type that Avro, or this encoder, cannot write exactly.
     """
@@ -92,7 +96,8 @@ def _field(name: str, column: pa.Field[Any]) -> dict[str, Any]:
         message = f"column {column.name!r}: {error}"
         raise FrameError(message) from error
     field = {"name": name, "type": ["null", value_type], "default": None}
-    return field if name == column.name else {**field, "doc": column.name}
+    original = (column.metadata or {}).get(ORIGINAL_NAME, column.name.encode()).decode()
+    return field if name == original else {**field, "doc": original}
 
 
 def _field_type(arrow_type: pa.DataType) -> Any:  # noqa: ANN401  # as field_type
