@@ -7,9 +7,8 @@ is associative, so blocks may be observed apart, in any sizes, and still name th
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields, replace
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -60,16 +59,11 @@ class Evidence:
 
     def shifted(self, records: int) -> Self:
         """Return the same, ``records`` further down."""
-        return type(self)(*(_shifted(getattr(self, name), records) for name in _names(type(self))))
+        return type(self)(*(_shifted(getattr(self, name), records) for name in self.__dataclass_fields__))
 
     def merged(self, later: Self) -> Self:
         """Return what this and then ``later`` have shown."""
-        return type(self)(*(_merged(getattr(self, name), getattr(later, name)) for name in _names(type(self))))
-
-
-@cache
-def _names(kind: Hashable) -> tuple[str, ...]:
-    return tuple(spec.name for spec in fields(cast("type[Evidence]", kind)))
+        return type(self)(*(_merged(getattr(self, name), getattr(later, name)) for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
