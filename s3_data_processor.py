@@ -9,14 +9,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
-
 from csv_transcode import fanout, frames
 from csv_transcode.commit import read_manifest
 from csv_transcode.conversion import CONTENT_TYPES, ObjectConverter, Workplace, plan_of
 from csv_transcode.deadline import Deadline
 from csv_transcode.errors import SettingsError, TranscodeError
 from csv_transcode.events import EventKind, EventObject, Invocation, Sweep
+from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
 from csv_transcode.formats.parquet import ParquetEncoder
 from csv_transcode.manifest import fingerprint
 from csv_transcode.pipeline import Pools, read_table
@@ -231,7 +230,7 @@ class S3DataProcessor:
         Raises SourceError where a conversion would fail or reject a record: nothing is left out silently.
         """
         content = self._cache.read(bucket, key)
-        return frames.to_dataframe(read_table(lambda: [content], plan_of(self.settings), self._workplace.pools))
+        return frames.to_dataframe(read_table([content], plan_of(self.settings)))
 
     def write_parquet_to_s3(self, df: pd.DataFrame, bucket: str, key: str) -> None:
         """Write a DataFrame as one Parquet object, exactly; FrameError where that cannot be. Outside of the commit."""

@@ -110,24 +110,24 @@ def transcode(
     return Transcoded(head.dialect, scan.schema(), scan.records, encoding.targets)
 
 
-def read_table(open_chunks: Callable[[], Iterable[bytes]], plan: Plan, pools: Pools) -> pa.Table:
+def read_table(chunks: Iterable[bytes], plan: Plan) -> pa.Table:
     """Return the whole source as one typed table; raises SourceError where a record would be rejected.
 
     The table is in memory, and until its types are decided so are its strings.
     """
-    head = read_head(open_chunks(), plan.dialect, plan.cuts, columns_max=plan.columns_max)
+    head = read_head(chunks, plan.dialect, plan.cuts, columns_max=plan.columns_max)
     if head is None:
         message = "the source is empty: it holds no record, and no header"
         raise DialectError(message)
     scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules), head.header)
     seen = []
-
-    def decode(stripe: Stripe) -> Callable[[], _Decoded]:
-        return partial(_decode, scan.decoder, stripe, scan.evidence, None, None)
-
-    for decoded in _in_order(pools, decode, head.stripes(), scan):
-        scan.add(decoded.observed)
-        seen.append(decoded.observed)
+    for stripe in head.stripes():
+        try:
+            observed = _observe(scan.decoder, stripe, scan.evidence)
+        except RecordError as error:
+            raise error.counted_from(scan.records) from error
+        scan.add(observed.evidence, observed.strings.num_rows)
+        seen.append(observed)
     types = scan.schema().types
     batches = [scan.decoder.cast(observed, types) for observed in seen]
     return pa.Table.from_batches([batch for batch in batches if batch], scan.decoder.arrow_schema(types))
@@ -142,13 +142,12 @@ class _Scan:
         self.evidence: tuple[ColumnEvidence, ...] = (ColumnEvidence(),) * len(decoder.names)
         self.records = 0
 
-    def add(self, observed: Observed) -> None:
-        """Take the next stripe."""
+    def add(self, shown: Sequence[ColumnEvidence], records: int) -> None:
+        """Take what the next stripe, of so many records, has shown."""
         self.evidence = tuple(
-            known.merged(shown.evidence.shifted(self.records))
-            for known, shown in zip(self.evidence, observed.observations, strict=True)
+            known.merged(later.shifted(self.records)) for known, later in zip(self.evidence, shown, strict=True)
         )
-        self.records += observed.strings.num_rows
+        self.records += records
 
     def schema(self) -> Schema:
         """Return what all stripes so far decide."""
@@ -157,9 +156,14 @@ class _Scan:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """One stripe's part of the outputs; ``batch`` is None where the types do not fit it, or none were asked for."""
+    """What one stripe has shown, and its part of the outputs.
 
-    observed: Observed
+    ``batch`` is None where the types do not fit it, or none were asked for. The strings are not kept: they are as large
+    as the batch, and several stripes wait for their turn.
+    """
+
+    evidence: tuple[ColumnEvidence, ...]
+    records: int
     batch: pa.RecordBatch | None = None
     avro: EncodedBatch | None = None
 
@@ -244,7 +248,7 @@ def _first_pass(
     stripes = head.stripes()
     begun = [_observe(scan.decoder, stripe, scan.evidence) for stripe in islice(stripes, 1)]
     for observed in begun:
-        scan.add(observed)
+        scan.add(observed.evidence, observed.strings.num_rows)
     types = scan.schema().types
     with _Encoding(scan.decoder.arrow_schema(types), scan.header, open_targets(), plan, pools) as encoding:
         for observed in begun:
@@ -255,7 +259,7 @@ def _first_pass(
             return partial(_decode, scan.decoder, stripe, scan.evidence, types if holds else None, encoding.avro)
 
         for decoded in _in_order(pools, decode, stripes, scan):
-            scan.add(decoded.observed)
+            scan.add(decoded.evidence, decoded.records)
             if holds and scan.schema().types == types:
                 encoding.append(decoded)
             elif holds:
@@ -294,7 +298,9 @@ def _decode(
 ) -> _Decoded:
     """Decode one stripe, and encode it where ``types`` are given; ``known`` is None where nothing is to be observed."""
     observed = _observe(decoder, stripe, known)
-    return _Decoded(observed) if types is None else _encode(decoder, observed, types, avro)
+    if types is None:
+        return _Decoded(observed.evidence, observed.strings.num_rows)
+    return _encode(decoder, observed, types, avro)
 
 
 def _observe(decoder: StripeDecoder, stripe: Stripe, known: Sequence[ColumnEvidence] | None) -> Observed:
@@ -311,7 +317,8 @@ def _encode(
     decoder: StripeDecoder, observed: Observed, types: Sequence[ColumnType], avro: AvroEncoder | None
 ) -> _Decoded:
     batch = decoder.cast(observed, types)
-    return _Decoded(observed, batch, avro.encode(batch) if avro and batch is not None else None)
+    encoded = avro.encode(batch) if avro and batch is not None else None
+    return _Decoded(observed.evidence, observed.strings.num_rows, batch, encoded)
 
 
 def _in_order(

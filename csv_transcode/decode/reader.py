@@ -140,6 +140,11 @@ class Observed:
     texts: tuple[Texts, ...]
     observations: tuple[Observation, ...]
 
+    @property
+    def evidence(self) -> tuple[ColumnEvidence, ...]:
+        """What each column shows."""
+        return tuple(observation.evidence for observation in self.observations)
+
 
 class StripeDecoder:
     """Stripes → typed record batches, by the rules of one file; holds no state of the file's, so any thread may ask."""
