@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.benchmark in {"all", "conversion"}:
         conversion.compare(options.scale, options.rounds, options.engines)
     if options.benchmark in {"all", "memory"}:
-        conversion.memory(options.scale)
+        conversion.memory(options.scale, options.rounds)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,14 +36,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Measures this program beside its peers. Every output is read back and compared with its source "
         "before a time is printed. Data are made once, under benchmarks/.data/; servers run on loopback and end with "
         "the run. The machine should be idle: absolute times are its own, ratios are taken within a round.",
-        epilog="conversion: lineitem from and to a real S3 server. memory: the same file and one eight times as large. "
+        epilog="conversion: lineitem from and to a real S3 server. memory: that file and one about eight times as large. "
         "startup: import and convert 1 KB in a fresh process. avro: the Avro encoder alone, from memory.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     names = ("all", "avro", "startup", "conversion", "memory")
     parser.add_argument("benchmark", nargs="?", choices=names, default="all", help="what to run")
     parser.add_argument("--scale", type=float, default=conversion.SCALE, help="of TPC-H lineitem; 0.3 is 229 MB")
-    parser.add_argument("--rounds", type=int, default=conversion.ROUNDS, help="of the conversion benchmark")
+    parser.add_argument("--rounds", type=int, default=conversion.ROUNDS, help="of the conversion and memory benchmarks")
     parser.add_argument("--startup-rounds", type=int, default=startup.ROUNDS, help="of the start-up benchmark")
     engines = (conversion.OURS, *conversion.PEERS)
     parser.add_argument("--engines", nargs="+", choices=engines, default=engines, help="of the conversion benchmark")

@@ -27,8 +27,6 @@ POLARS_RATIO_MIN: Final = 1.0
 PEAK_MB_MAX: Final = 450
 PEAK_GROWTH_MAX: Final = 1.1
 
-_KEY: Final = "source.csv"
-
 
 def compare(scale: float = SCALE, rounds: int = ROUNDS, engines: Sequence[str] = (OURS, *PEERS)) -> None:
     """Print what each engine takes for lineitem of ``scale``, and how many times as fast as its peers ours is."""
@@ -41,17 +39,20 @@ def compare(scale: float = SCALE, rounds: int = ROUNDS, engines: Sequence[str] =
         print(line)
 
 
-def memory(scale: float = SCALE) -> None:
-    """Print this program's peak memory for lineitem of ``scale`` and for a file eight times as large."""
-    peaks, sizes = [], []
+def memory(scale: float = SCALE, rounds: int = ROUNDS) -> None:
+    """Print this program's peak memory for lineitem of ``scale`` and for a file about eight times as large."""
+    sources = {f"{each:g}": datasets.lineitem(each) for each in (scale, GROWTH * scale)}
     with store() as s3:
-        for each in (scale, GROWTH * scale):
-            source = datasets.lineitem(each)
-            sizes.append(_megabytes(source))
-            peaks.append(Case(s3, source).run(OURS).peak_bytes / measure.MB)
-            print(f"Peak memory, {sizes[-1]:.0f} MB of CSV: {peaks[-1]:.0f} MB (at most {PEAK_MB_MAX})")
-    growth, factor = peaks[1] / peaks[0], sizes[1] / sizes[0]  # both as measured, not as asked for
-    print(f"{factor:.2f} times the file: {growth:.2f} times the memory (at most {PEAK_GROWTH_MAX})")
+        cases = {name: Case(s3, source) for name, source in sources.items()}
+        samples = measure.alternate(list(cases), rounds, lambda name: cases[name].run(OURS))
+    print(f"\nPeak memory, {rounds} rounds, outputs read back; at most {PEAK_MB_MAX} MB wanted")
+    for name, runs in samples.items():
+        peak = measure.Spread.of(run.peak_bytes / measure.MB for run in runs)
+        print(f"{_megabytes(sources[name]):.0f} MB of CSV: {peak.text(0)} MB")
+    small, large = samples
+    growth = measure.ratios(samples[large], samples[small], lambda run: run.peak_bytes)
+    factor = _megabytes(sources[large]) / _megabytes(sources[small])  # as it is, not as it was asked for
+    print(f"{factor:.2f} times the file: {growth.text()} times the memory, at most {PEAK_GROWTH_MAX} wanted")
 
 
 class Case:
@@ -60,7 +61,8 @@ class Case:
     def __init__(self, s3: Store, source: Path) -> None:
         self._s3 = s3
         self._judge = Judge(source)
-        self._source = [INPUT_BUCKET, _KEY, str(source.stat().st_size), s3.upload(source, _KEY)]
+        self._key = source.name
+        self._source = [INPUT_BUCKET, self._key, str(source.stat().st_size), s3.upload(source, self._key)]
 
     def run(self, engine: str) -> Sample:
         """Return what one conversion by ``engine`` takes; Disagreement where its outputs are not the source."""
@@ -70,7 +72,7 @@ class Case:
         with TemporaryDirectory(prefix="benchmark-outputs-") as directory:
             for form in ("parquet", "avro"):
                 output = Path(directory) / form
-                self._s3.download(f"{prefix}{Path(_KEY).stem}.{form}", output)
+                self._s3.download(f"{prefix}{self._key.removesuffix('.csv')}.{form}", output)
                 self._judge.compare(output, form)
         return sample
 

@@ -14,7 +14,6 @@ import os
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:  # nothing heavy here: what an engine imports is part of its start-up, and of no other's
@@ -42,7 +41,7 @@ class Job:
 
     def output_key(self, suffix: str) -> str:
         """Return the key of the output that ends in ``suffix``."""
-        return f"{self.output_prefix}{PurePosixPath(self.key).stem}.{suffix}"
+        return f"{self.output_prefix}{self.key.removesuffix('.csv')}.{suffix}"
 
 
 class Context:
