@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measures this program beside its peers. Every output is read back and compared with its source "
         "before a time is printed. Data are made once, under benchmarks/.data/; servers run on loopback and end with "
         "the run. The machine should be idle: absolute times are its own, ratios are taken within a round.",
-        epilog="conversion: lineitem from and to a real S3 server. memory: that file and one about eight times as large. "
+        epilog="conversion: lineitem from and to a real S3 server. memory: that file and one eight times as large. "
         "startup: import and convert 1 KB in a fresh process. avro: the Avro encoder alone, from memory.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
