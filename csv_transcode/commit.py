@@ -7,20 +7,25 @@
 Every PUT is conditional. One that loses raises PreconditionFailedError, and the conversion starts over: nothing is
 repaired in place. Simpler protocols that take over an output seen after a 412, or accept another writer's without
 looking, end with a new manifest beside an old output (docs/decisions).
+
+S3 tells objects apart by their ETags, and the same bytes have the same. So an attempt whose claim was overtaken may
+still, late, replace an output that another has published since with the very bytes that were there before. Whoever
+loses after a claim therefore looks, and takes a manifest back that no longer names what stands.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from csv_transcode.errors import ManifestError, ObjectNotFoundError, PreconditionFailedError
+from csv_transcode.errors import ManifestError, ObjectNotFoundError, PreconditionFailedError, TranscodeError
 from csv_transcode.manifest import Manifest
 from csv_transcode.s3.store import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
     from csv_transcode.keys import MappedKeys
     from csv_transcode.manifest import SourceRef
@@ -99,20 +104,44 @@ class Commit:
         ConflictError where another writer was first: what this attempt published stands under no committed manifest.
         """
         if standing.etag is None and not claim:
-            conditions = dict.fromkeys(uploads, Condition.absent())
-            expected = Condition.absent()
-        else:
-            claimed = self._claim(standing)
-            conditions = {name: self._seen(self.keys.outputs[name]) for name in uploads}
-            self._require_claim(claimed)
-            expected = Condition.matches(claimed)
-        published = {name: self.executor.submit(upload.publish, conditions[name]) for name, upload in uploads.items()}
-        for future in published.values():
-            future.exception()  # all of them end before any error is raised, and before the uploads are aborted
+            return self._put_all(uploads, describe, dict.fromkeys(uploads, Condition.absent()), Condition.absent())
+        claimed = self._claim(standing)
+        seen = {name: self._seen(self.keys.outputs[name]) for name in uploads}
+        self._require_claim(claimed)
+        try:
+            return self._put_all(uploads, describe, seen, Condition.matches(claimed))
+        except TranscodeError:
+            self._withdraw_untrue()
+            raise
+
+    def _put_all(
+        self,
+        uploads: Mapping[str, Publishable],
+        describe: Callable[[Mapping[str, StoredObject]], Manifest],
+        conditions: Mapping[str, Condition],
+        expected: Condition,
+    ) -> Manifest:
+        """Put the outputs on their conditions, all at once, and then the committed manifest on what is expected."""
+        published: dict[str, Future[StoredObject]] = {}
+        try:
+            for name, upload in uploads.items():
+                published[name] = self.executor.submit(upload.publish, conditions[name])
+        finally:
+            wait(published.values())  # all of them end before any error is raised, and before the uploads are aborted
         manifest = describe({name: future.result() for name, future in published.items()})
         manifest.check_counts()
         self._put(manifest, expected, "commit")
         return manifest
+
+    def _withdraw_untrue(self) -> None:
+        """Make a committed manifest pending where one of its outputs does not stand, for it may be this attempt's."""
+        standing = read_manifest(self.store, self.bucket, self.keys.manifest)
+        manifest = standing.manifest
+        if manifest is None or not manifest.is_committed:
+            return
+        if any(self._seen(output.key) != Condition.matches(output.etag) for output in manifest.outputs):
+            pending = Manifest.pending(manifest.source, manifest.settings_fingerprint, self.attempt_id)
+            self._put(pending, standing.condition, "withdraw")
 
     def _claim(self, standing: StandingManifest) -> str:
         """Put the pending manifest in the place of the one that was read; return its ETag."""

@@ -36,6 +36,8 @@ AVRO: Final = "processed/day.avro"
 MANIFEST: Final = "processed/_manifests/day.csv.json"
 FAILED: Final = "processed/_failed/day.csv.json"
 
+_TOKENS: Final = count(1)  # no two machines give the same: an attempt is known by its token
+
 Cells = list[tuple[str, ...]]
 
 
@@ -46,11 +48,11 @@ def patient_client() -> S3Client:
 
 def inline_runtime() -> Runtime:
     """Return a machine without threads, time or chance: the same requests in the same order, every time."""
-    ticks, tokens = count(1), count(1)
+    ticks = count(1)
     return Runtime(
         clock=lambda: next(ticks) / 1000,
         sleep=lambda _: None,
-        token=lambda size: f"{next(tokens):0{2 * size}x}",
+        token=lambda size: f"{next(_TOKENS):0{2 * size}x}",
         executor=lambda _threads, _name: InlineExecutor(),
         condition=threading.Condition,
         cores=1,
