@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from demo import data, deploy, server
 from demo.screen import arrivals_table, console
@@ -37,17 +38,22 @@ Where to look next
 
 def main() -> int:
     """Run the demo; 0 when every file has arrived in both formats and agrees with its source."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the server is ended then, too
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=50, help="size of the generated file (default: 50)")
+    large_bytes = parser.parse_args().megabytes * 1_000_000
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, lambda *_: sys.exit("stopped"))  # so that the server is ended then, too
     started = time.monotonic()
     with TemporaryDirectory(prefix="csv-transcode-demo-") as name:
         folder = Path(name)
         with server.running(folder) as url:
             s3 = deploy.s3_client(url)
+            arrivals = [Arrival(source) for source in data.sources(large_bytes)]
             size = deploy.deploy(s3, deploy.lambda_client(url))
             console.print(
-                f"Deployed {deploy.HANDLER} ({size / 1e3:.0f} kB of code) to MiniStack at {url}, behind s3://{deploy.INPUT_BUCKET}/{deploy.PREFIX}"
+                f"Deployed {deploy.HANDLER} ({size / 1e3:.0f} kB of code) to MiniStack at {url}\n"
+                f"behind s3://{deploy.INPUT_BUCKET}/{deploy.PREFIX}, which gets {len(arrivals)} files:"
             )
-            arrivals = [Arrival(source) for source in data.sources()]
             with arrivals_table() as show:
                 convert(s3, arrivals, show)
                 _compare(s3, arrivals, show)
@@ -59,36 +65,44 @@ def main() -> int:
 
 def exit_code(arrivals: list[Arrival]) -> int:
     """Return 0 when every source arrived in both formats and agrees with them, else 1."""
-    return 0 if all(arrival.agrees for arrival in arrivals) else 1
+    return 0 if all(arrival.cells_agreeing is not None for arrival in arrivals) else 1
 
 
 def _compare(s3: S3Client, arrivals: list[Arrival], show: Show) -> None:
     for arrival in arrivals:
         if arrival.manifest is not None:
-            arrival.compared = "reading both back …"
-            show(arrivals)
             judge(s3, arrival)
             show(arrivals)
 
 
 def _show_one(s3: S3Client, arrivals: list[Arrival]) -> None:
-    shown = next((arrival for arrival in arrivals if arrival.source.name == SHOWN_FILE and arrival.agrees), None)
+    shown = next((arrival for arrival in arrivals if arrival.source.name == SHOWN_FILE), None)
     if shown is None or shown.manifest is None:
         return
     table = read_parquet(read_outputs(s3, shown.manifest)["parquet"])
-    console.print(f"\n{SHOWN_FILE} as Parquet: the schema and the first records")
+    console.print(f"\n{SHOWN_FILE} as Parquet: the schema, the first records", style="bold")
     console.print(table.schema.to_string(show_schema_metadata=False), markup=False)
     for record in table.slice(0, SHOWN_RECORDS).to_pylist():
         console.print("  ".join(f"{name}={value}" for name, value in record.items()), markup=False)
-    console.print("and its manifest, the commit record")
-    console.print(json.dumps(shown.manifest, indent=2, ensure_ascii=False), markup=False)
+    console.print("\nand its manifest, the commit record", style="bold")
+    console.print(_by_entry(shown.manifest), markup=False)
+
+
+def _by_entry(manifest: dict[str, Any]) -> str:
+    """Return a manifest as JSON that fits on a screen: a line for every entry, and for every item of a list."""
+    entries = []
+    for name, value in manifest.items():
+        items = [json.dumps(item, ensure_ascii=False) for item in value] if isinstance(value, list) else []
+        text = "[\n    " + ",\n    ".join(items) + "\n  ]" if items else json.dumps(value, ensure_ascii=False)
+        entries.append(f'  "{name}": {text}')
+    return "{\n" + ",\n".join(entries) + "\n}"
 
 
 def _conclude(arrivals: list[Arrival], log: Path) -> None:
-    wrong = [arrival for arrival in arrivals if not arrival.agrees]
+    wrong = [arrival for arrival in arrivals if arrival.cells_agreeing is None]
     for arrival in wrong:
         console.print(
-            f"FAILED  {arrival.source.name}: {arrival.refusal or arrival.compared}", style="red", markup=False
+            f"FAILED  {arrival.source.name}: {arrival.refusal or arrival.difference}", style="red", markup=False
         )
     if wrong:
         console.print(

@@ -13,13 +13,19 @@ if TYPE_CHECKING:
 
 REAL_DATA_PACKAGE: Final = "vega-datasets"
 LARGE_NAME: Final = "orders-2026.csv"
-LARGE_BYTES: Final = 50_000_000
 CHUNK_RECORDS: Final = 10_000
 
-HEADER: Final = "order,customer,placed_on,paid_at,city,amount,weight_kg,express,items,remark\n"
+HEADER: Final = "order,customer,placed_on,paid_at,city,amount,weight_kg,express,items,code,remark\n"
 # commas, quotes and line ends inside cells, text beyond ASCII, the empty string beside null
 CITIES: Final = ("Kraków", '"Washington, D.C."', "São Paulo", "東京", "Reykjavík", "Dún Laoghaire", "Ἀθῆναι", "Lyon")
-REMARKS: Final = ("", "", "", "", '""', "gift", '"said ""leave it, please"""', '"ring\ntwice"', "NA", "1.10", "0x1F")
+CODES: Final = ("", "", "", '""', "NA", "1.10", "0x1F", "+5", "12 %")
+REMARKS: Final = (
+    '"The customer said ""please leave it with the neighbours, second floor"", and nobody knew which ones"',
+    '"Ring twice,\nthen wait: the bell is slow and so is the dog. If nobody comes, the shed behind the house is open"',
+    "wrapped as a gift without the invoice and with the card that came in the blue envelope on Tuesday morning",
+    '"Größe L statt M; bei Rückgabe bitte das Formular Nr. 7 beilegen, sonst dauert die Erstattung länger als üblich"',
+    "",
+)
 EXPRESS: Final = ("true", "false", "false", "")
 FIRST_DAY: Final = date(2026, 1, 1)
 
@@ -32,9 +38,9 @@ class Source:
     data: bytes
 
 
-def sources() -> list[Source]:
-    """Return every file that the demo uploads, the largest first."""
-    return [Source(LARGE_NAME, large_file(LARGE_BYTES)), *real_files()]
+def sources(large_bytes: int) -> list[Source]:
+    """Return every file that the demo uploads, the large one last: by then the function is warm."""
+    return [*real_files(), Source(LARGE_NAME, large_file(large_bytes))]
 
 
 def real_files() -> list[Source]:
@@ -69,7 +75,8 @@ def _record(order: int, chance: random.Random) -> str:
         f"{9_007_199_254_740_993 + order},{n % 100_000:06d},{day},"
         f"{day}T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}.{n % 1000:03d}Z,"
         f"{CITIES[n // 11 % len(CITIES)]},{n % 1_000_000 / 100:.2f},{n % 7919 / 7919!r},"
-        f"{EXPRESS[n // 13 % len(EXPRESS)]},{n // 17 % 40 or ''},{REMARKS[n // 19 % len(REMARKS)]}\n"
+        f"{EXPRESS[n // 13 % len(EXPRESS)]},{n // 17 % 40 or ''},"
+        f"{CODES[n // 19 % len(CODES)]},{REMARKS[n // 23 % len(REMARKS)]}\n"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 console: Final = Console(highlight=False, soft_wrap=True)
 
-COLUMNS: Final = ("key", "state", "records", "CSV", "Parquet", "Avro", "seconds", "MB/s", "cell by cell")
-STYLES: Final = {"waiting": "dim", "converting": "yellow", "converted": "green", "refused": "red"}
+COLUMNS: Final = ("key", "records", "CSV kB", "Parquet kB", "Avro kB", "sec", "MB/s", "cells equal")  # 80 wide
+STYLES: Final = {"waiting": "dim", "converted": "cyan", "equal": "green", "refused": "red", "differs": "red"}
 
 
 @contextmanager
@@ -33,48 +34,61 @@ def arrivals_table() -> Iterator[Show]:
 
 
 class _Lines:
-    """One line for every arrival and every state it comes to."""
+    """One line when an arrival has been converted or refused, and one when it has been compared."""
 
     def __init__(self) -> None:
-        self._said: set[tuple[str, ...]] = set()
+        self._said: set[tuple[str, str]] = set()
 
     def show(self, arrivals: list[Arrival]) -> None:
         for arrival in arrivals:
-            if arrival.done and (cells := _cells(arrival)) and cells not in self._said:
-                self._said.add(cells)
-                console.print(
-                    "  ".join(f"{title} {cell}" for title, cell in zip(COLUMNS, cells, strict=True) if cell),
-                    markup=False,
-                )
+            line = (arrival.source.name, arrival.state)
+            if arrival.done and line not in self._said:
+                self._said.add(line)
+                console.print(f"{arrival.state:9}", *_words(arrival), sep="  ", markup=False)
+
+
+def _words(arrival: Arrival) -> Iterator[str]:
+    cells = dict(_cells(arrival))
+    yield cells.pop(COLUMNS[0])
+    last = cells.pop(COLUMNS[-1])
+    if arrival.cells_agreeing is not None:
+        yield f"{last} cells"
+    elif arrival.manifest is not None and arrival.difference is None:
+        yield from (f"{title} {cell}" for title, cell in cells.items())
+    else:
+        yield str(arrival.refusal or arrival.difference)
 
 
 def _table(arrivals: list[Arrival]) -> Table:
-    table = Table(*COLUMNS[:2])
-    for title in COLUMNS[2:-1]:
-        table.add_column(title, justify="right")
-    table.add_column(COLUMNS[-1])
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for title in COLUMNS:
+        text = title in (COLUMNS[0], COLUMNS[-1])
+        table.add_column(title.replace(" kB", "\nkB"), justify="left" if text else "right", no_wrap=text)
     for arrival in arrivals:
-        table.add_row(*_cells(arrival), style=STYLES.get(arrival.state, "yellow"))
+        table.add_row(*(cell for _, cell in _cells(arrival)), style=STYLES.get(arrival.state, "yellow"))
     return table
 
 
-def _cells(arrival: Arrival) -> tuple[str, ...]:
+def _cells(arrival: Arrival) -> Iterator[tuple[str, str]]:
+    """Yield each column's title and this arrival's cell in it."""
     manifest = arrival.manifest or {"records": {}, "outputs": []}
     sizes = {output["format"]: output["bytes"] for output in manifest["outputs"]}
-    return (
-        arrival.source.name,
-        arrival.state,
-        f"{manifest['records']['written']:,}" if arrival.manifest else "",
-        _size(len(arrival.source.data)),
-        _size(sizes.get("parquet")),
-        _size(sizes.get("avro")),
-        f"{arrival.seconds:.1f}" if arrival.seconds else "",
-        f"{arrival.megabytes_per_second:.1f}" if arrival.manifest else "",
-        arrival.refusal or arrival.compared or "",
+    source_bytes = len(arrival.source.data)
+    yield from zip(
+        COLUMNS,
+        (
+            arrival.source.name,
+            _said(manifest["records"].get("written"), "{:,}"),
+            _said(source_bytes, "{:,.0f}", 1e3),
+            _said(sizes.get("parquet"), "{:,.0f}", 1e3),
+            _said(sizes.get("avro"), "{:,.0f}", 1e3),
+            _said(arrival.seconds, "{:.1f}"),
+            _said(arrival.seconds and source_bytes / arrival.seconds, "{:.1f}", 1e6),
+            _said(arrival.cells_agreeing, "{:,}") or arrival.state,
+        ),
+        strict=True,
     )
 
 
-def _size(count: int | None) -> str:
-    if count is None:
-        return ""
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+def _said(value: float | None, form: str, unit: float = 1) -> str:
+    return "" if value is None else form.format(value / unit if unit > 1 else value)

@@ -13,20 +13,18 @@ if TYPE_CHECKING:
 
 
 def judge(s3: S3Client, arrival: Arrival) -> None:
-    """Set ``agrees`` and, in words, ``compared`` of an arrival that was converted."""
+    """Set how many cells of a converted arrival agree with its source, or what does not."""
     manifest = arrival.manifest or {}
+    arrival.cells_agreeing, arrival.difference = None, None
     try:
         records = verify(arrival.source.data, **read_outputs(s3, manifest))
     except Exception as error:  # noqa: BLE001 - whatever a reader raises for bytes that it cannot read is the verdict
-        arrival.agrees, arrival.compared = False, f"{type(error).__name__}: {error}"
+        arrival.difference = f"{type(error).__name__}: {error}"
         return
-    arrival.agrees = manifest["records"] == {"read": records, "written": records, "rejected": 0}
-    cells = records * len(manifest["schema"])
-    arrival.compared = (
-        f"{cells:,} cells agree"
-        if arrival.agrees
-        else f"{records} records in the source, {manifest['records']} in the manifest"
-    )
+    if manifest["records"] == {"read": records, "written": records, "rejected": 0}:
+        arrival.cells_agreeing = records * len(manifest["schema"])
+    else:
+        arrival.difference = f"{records} records in the source, {manifest['records']} in the manifest"
 
 
 def read_outputs(s3: S3Client, manifest: dict[str, Any]) -> dict[str, bytes]:

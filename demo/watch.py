@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS_MAX: Final = 120.0
 POLL_SECONDS: Final = 0.1
-UPLOADS_MAX: Final = 2
+UNDER_WAY_MAX: Final = 2  # the function's workers share this machine's cores; in AWS all could come at once
 
 
 @dataclass
@@ -29,11 +29,11 @@ class Arrival:
     source: Source
     sent: float | None = None  # when its upload was answered, on the monotonic clock
     outputs: set[str] = field(default_factory=set)  # formats that stand in the bucket
-    seconds: float | None = None  # from the upload's answer to the committed manifest, or to the failure report
+    seconds: float | None = None  # from the upload's answer until the commit was seen: notification and start included
     manifest: dict[str, Any] | None = None  # the commit: converted
     refusal: str | None = None  # the function's reason, or that nothing came
-    compared: str | None = None  # what the comparison with the source has said
-    agrees: bool = False
+    cells_agreeing: int | None = None  # once outputs and source have been found equal
+    difference: str | None = None  # or else what is not
 
     @property
     def done(self) -> bool:
@@ -42,32 +42,33 @@ class Arrival:
 
     @property
     def state(self) -> str:
-        """What to tell somebody who watches."""
-        if self.refusal is not None:
-            return "refused"
-        if self.manifest is not None:
-            return "converted"
-        return " + ".join(sorted(self.outputs)) or ("waiting" if self.sent is None else "converting")
-
-    @property
-    def megabytes_per_second(self) -> float:
-        """Source bytes per second of the whole way: notification, start of the function, conversion, commit."""
-        return len(self.source.data) / 1e6 / self.seconds if self.seconds else 0.0
+        """What to tell somebody who watches, in a word or two."""
+        if self.difference is not None:
+            return "differs"
+        if self.cells_agreeing is not None:
+            return "equal"
+        if self.done:
+            return "refused" if self.manifest is None else "converted"
+        return " ".join(sorted(self.outputs)) or ("waiting" if self.sent is None else "converting")
 
 
 def convert(s3: S3Client, arrivals: list[Arrival], show: Callable[[list[Arrival]], None]) -> None:
     """Upload every source and return when all are done; ``show`` is called at each look at the bucket."""
     give_up = time.monotonic() + WAIT_SECONDS_MAX
-    with ThreadPoolExecutor(UPLOADS_MAX) as uploads:
-        sent = [uploads.submit(_upload, s3, arrival) for arrival in arrivals]
-        while any(not arrival.done for arrival in arrivals):
-            time.sleep(POLL_SECONDS)
-            _look(s3, arrivals)
-            if time.monotonic() > give_up:
-                _give_up(arrivals)
-            show(arrivals)
-        for upload in sent:
-            upload.result()
+    waiting = deque(arrivals)
+    while any(not arrival.done for arrival in arrivals):
+        while waiting and _under_way(arrivals) < UNDER_WAY_MAX:
+            _upload(s3, waiting.popleft())
+        show(arrivals)
+        time.sleep(POLL_SECONDS)
+        _look(s3, arrivals)
+        if time.monotonic() > give_up:
+            _give_up(arrivals)
+    show(arrivals)
+
+
+def _under_way(arrivals: list[Arrival]) -> int:
+    return sum(arrival.sent is not None and not arrival.done for arrival in arrivals)
 
 
 def _upload(s3: S3Client, arrival: Arrival) -> None:

@@ -126,7 +126,7 @@ def test_one_flipped_byte_makes_the_demo_fail(arrived: Arrived, output: str) -> 
         assert exit_code([arrived.arrival]) == 1, f"byte {offset} of {len(good)}"
     arrived.store(output, good)
     judge(arrived.s3, arrived.arrival)
-    assert exit_code([arrived.arrival]) == 0, arrived.arrival.compared
+    assert exit_code([arrived.arrival]) == 0, arrived.arrival.difference
 
 
 def test_an_object_that_the_manifest_does_not_name_is_not_read(arrived: Arrived) -> None:
@@ -135,7 +135,7 @@ def test_an_object_that_the_manifest_does_not_name_is_not_read(arrived: Arrived)
     arrived.manifest["outputs"][0]["etag"] = etag
     judge(arrived.s3, arrived.arrival)
     assert exit_code([arrived.arrival]) == 1
-    assert "PreconditionFailed" in str(arrived.arrival.compared)
+    assert "PreconditionFailed" in str(arrived.arrival.difference)
 
 
 def test_counts_that_the_manifest_does_not_have(arrived: Arrived) -> None:

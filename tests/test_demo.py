@@ -1,0 +1,21 @@
+"""The demo itself, as `make demo` runs it, on a smaller generated file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from demo import data
+from demo.deploy import ROOT
+from demo.server import PYTHON
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not PYTHON.exists(), reason="`make .venv-emulators/stamp` installs MiniStack")
+def test_every_file_arrives_and_agrees() -> None:
+    command = [sys.executable, "-m", "demo", "--megabytes", "1"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert f"All {len(data.real_files()) + 1} files: source = Parquet = Avro" in run.stdout
