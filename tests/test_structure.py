@@ -35,11 +35,12 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("s3_data_processor",),
     ("conversion",),
     ("fanout", "pipeline", "commit", "frames"),
-    ("decode", "formats", "s3"),
+    ("decode", "formats", "s3", "local"),
     ("deadline", "events", "keys", "manifest", "report", "setting_kinds", "settings", "telemetry"),
     ("errors", "runtime", "schema"),
 )
 CORE: Final = LAYERS[-2]
+ONLY_FOR: Final = {"local": "__main__"}  # what one module alone may import
 BYTES_ONLY: Final = ("decode", "formats")  # take bytes or batches and give bytes or batches
 MAY_KNOW_BYTES_ONLY: Final = ("errors", "schema")
 
@@ -130,6 +131,8 @@ def arrows_point_inwards(module: Module) -> Iterator[str]:
         area = _area(used.name)
         if area in _depths() and area != module.area and not _may_import(module.area, area):
             yield module.at(used.node, f"{module.area} must not import {area}: arrows point inwards")
+        if area in ONLY_FOR and module.area not in (area, ONLY_FOR[area]):
+            yield module.at(used.node, f"{area} is for {ONLY_FOR[area]} only")
 
 
 def decode_and_formats_know_bytes_only(module: Module) -> Iterator[str]:
@@ -257,6 +260,35 @@ def test_a_fresh_process_starts_without_what_is_slow_to_import(door: str) -> Non
     assert (run.returncode, run.stdout.strip()) == (0, ""), run.stderr
 
 
+CONVERTING: Final = """
+import io, sys
+from concurrent.futures import ThreadPoolExecutor
+import lambda_handler, s3_data_processor
+from csv_transcode.pipeline import Plan, Pools, transcode
+
+class Target(io.BytesIO):
+    def finish(self): pass
+    def abort(self): pass
+
+source = b"".join([
+    b"id,name,exact,amount,weight,small,paid,day,local,utc,nothing\\n",
+    b'1,"x, y",12345678901234567.10,17.00,0.1,1e-05,true,2026-11-23,2026-11-23 12:00:05.25,2026-11-23T12:00:05Z,\\n',
+    b'-2,z\\xc3\\xa9,1.25,3.50,,2.25,false,2026-11-24,,2026-11-24T12:00:05Z,\\n',
+])
+targets = {"parquet": Target(), "avro": Target()}
+with ThreadPoolExecutor(1) as pool:
+    transcode(lambda: [source], lambda: targets, Plan(), Pools(pool, pool, 1))
+assert targets["parquet"].getvalue()[-4:] == b"PAR1" and targets["avro"].getvalue()[:3] == b"Obj"
+print(*sorted({slow} & set(sys.modules)))
+"""  # every type of a column that is inferred, nulls and a quoted cell
+
+
+def test_converting_in_a_fresh_process_imports_nothing_that_is_slow() -> None:
+    code = CONVERTING.replace("{slow}", f"set({SLOW_TO_IMPORT!r})")
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout.strip()) == (0, ""), run.stderr
+
+
 def test_no_file_speaks_of_one_machine() -> None:
     words = [re.compile(word) for word in ("/" + "work/", "/" + "root/", "pypi" + r"\.org", "python" + "hosted")]
     broken = [
@@ -348,6 +380,9 @@ BROKEN: Final[tuple[tuple[Callable[[Module], Iterator[str]], str, str], ...]] = 
     (arrows_point_inwards, "csv_transcode/s3/client.py", "from csv_transcode import pipeline"),
     (arrows_point_inwards, "csv_transcode/formats/parquet.py", "import csv_transcode.decode.records"),
     (arrows_point_inwards, "csv_transcode/fanout.py", "from s3_data_processor import S3DataProcessor"),
+    (arrows_point_inwards, "csv_transcode/formats/memory.py", "from csv_transcode.local import LocalTarget"),
+    (arrows_point_inwards, "csv_transcode/commit.py", "from csv_transcode.conversion import ObjectConverter"),
+    (arrows_point_inwards, "lambda_handler.py", "from csv_transcode.local import LocalTarget"),
     (arrows_point_inwards, "csv_transcode/helpers.py", ""),
     (decode_and_formats_know_bytes_only, "csv_transcode/decode/records.py", "import os"),
     (decode_and_formats_know_bytes_only, "csv_transcode/decode/records.py", "from concurrent.futures import Executor"),
@@ -377,6 +412,7 @@ FINE: Final[tuple[tuple[Callable[[Module], Iterator[str]], str, str], ...]] = (
     (slow_imports_are_deferred, "s3_data_processor.py", "if TYPE_CHECKING:\n    import pandas"),
     (only_the_doors_read_the_environment, "lambda_handler.py", "import os\nhome = os.environ['HOME']"),
     (only_s3_knows_the_sdk, "csv_transcode/s3/client.py", "import boto3"),
+    (arrows_point_inwards, "csv_transcode/__main__.py", "from csv_transcode.local import LocalTarget"),
     (functions_fit_on_a_screen, "csv_transcode/keys.py", "def f():\n" + "    pass\n" * 49),
 )
 
