@@ -265,9 +265,7 @@ class ObjectStore:
     def upload_part(self, bucket: str, key: str, upload_id: str, number: int, body: bytes) -> str:
         """Upload part ``number`` (from 1) and return its ETag; PreconditionFailedError where the upload is gone."""
         with _translating(_request(f"UploadPart {number}", bucket, key)):
-            answer = self._client.upload_part(
-                Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body
-            )
+            answer = self._client.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body)
         return _unquoted(answer["ETag"])
 
     def complete_upload(

@@ -122,9 +122,7 @@ class TestRequests:
             asked = [request.headers.get("range", "") for request in sent]
             assert sorted(asked) == sorted(f"bytes={each}" if each else "" for each in ranges)
 
-    def test_every_request_after_the_first_asks_for_the_first_ones_etag(
-        self, store: ObjectStore, s3: S3Client
-    ) -> None:
+    def test_every_request_after_the_first_asks_for_the_first_ones_etag(self, store: ObjectStore, s3: S3Client) -> None:
         etag = put(s3, TEN_PARTS)
         sent = record(s3)
         source = opened(store, InlineExecutor())
@@ -325,9 +323,7 @@ class TestSockets:
             *[(fault, None) for fault in ("reset", "hang up", "stall")],
         ],
     )
-    def test_what_broke_off_is_completed(
-        self, monkeypatch: pytest.MonkeyPatch, fault: str, hint: int | None
-    ) -> None:
+    def test_what_broke_off_is_completed(self, monkeypatch: pytest.MonkeyPatch, fault: str, hint: int | None) -> None:
         with misbehaving(TEN_PARTS) as server:
             monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
             client = make_client(connections_max=3, retries_max=0, read_timeout_seconds=0.2)

@@ -126,9 +126,7 @@ class TestConditions:
 
 class TestLostAnswers:
     @pytest.mark.parametrize("replaces", [False, True], ids=["If-None-Match", "If-Match"])
-    def test_our_own_object_is_a_success(
-        self, seaweed_s3: S3Client, upload: ObjectUpload, *, replaces: bool
-    ) -> None:
+    def test_our_own_object_is_a_success(self, seaweed_s3: S3Client, upload: ObjectUpload, *, replaces: bool) -> None:
         condition = Condition.matches(put(seaweed_s3)) if replaces else Condition.absent()
         operation = publishing(upload)
         lose_answer(seaweed_s3, operation)
@@ -253,4 +251,3 @@ class TestAbort:
             seaweed_s3.create_multipart_upload(Bucket=BUCKET, Key=key)
         assert abort_stray_uploads(store, BUCKET, KEY) == 2
         assert [upload.key for upload in store.list_uploads(BUCKET, "")] == [KEY + ".more"]
-

@@ -184,9 +184,7 @@ class TestPut:
 
     def test_another_writers_object_after_a_lost_answer_is_not(self, store: ObjectStore, s3: S3Client) -> None:
         other = {"attempt-id": "attempt-2"}
-        lose_answer(
-            s3, "PutObject", then=lambda: s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"theirs", Metadata=other)
-        )
+        lose_answer(s3, "PutObject", then=lambda: s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"theirs", Metadata=other))
         with pytest.raises(errors.PreconditionFailedError):
             put(store, b"ours", Condition.absent())
         assert content(s3) == b"theirs"

@@ -305,9 +305,7 @@ class TestCuts:
     @pytest.mark.parametrize("parts_in_flight", [1, 2, 5])
     def test_no_more_parts_are_on_their_way_than_allowed(self, parts_in_flight: int) -> None:
         executor = InlineExecutor()
-        upload = upload_to(
-            cast("ObjectStore", Sink()), executor, part_bytes=10, parts_in_flight=parts_in_flight
-        )
+        upload = upload_to(cast("ObjectStore", Sink()), executor, part_bytes=10, parts_in_flight=parts_in_flight)
         for _ in range(100):
             upload.write(bytes(7))
         assert executor.waiting_max == parts_in_flight
