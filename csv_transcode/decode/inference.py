@@ -158,14 +158,16 @@ def decide(name: str, evidence: ColumnEvidence, rules: TypeRules) -> Column:
 
 
 def _with_unspoken(ruling: Ruling, evidence: ColumnEvidence) -> Ruling:
-    """Rule out, at the first value, what no value speaks for: double and decimal without a point anywhere."""
+    """Rule out, at the first value, what no value speaks for: double and decimal without a point anywhere.
+
+    A point behind the record that rules them out does not count: who knew of that record looked no further.
+    """
     number = evidence.number
-    pointless = evidence.value if number.point_or_exponent == NEVER else NEVER
-    scaleless = evidence.value if number.scale.value in {None, 0} else NEVER
+    scaleless = number.scale.value in {None, 0}
     return Ruling(
         ruling.int64,
-        min(ruling.double, pointless),
-        min(ruling.decimal, pointless, scaleless),
+        evidence.value if number.point_or_exponent >= ruling.double else ruling.double,
+        evidence.value if scaleless or number.point_or_exponent >= ruling.decimal else ruling.decimal,
         ruling.date,
         ruling.timestamp,
         ruling.boolean,

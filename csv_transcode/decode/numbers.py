@@ -161,7 +161,8 @@ def _describe(texts: Texts, dots: Positions, values: pa.Array[Any], known: Numbe
     digits = _digits_from(texts)
     dotted = dots < texts.ends
     scales = texts.ends - dots - dotted
-    widths = texts.ends - digits - dotted
+    lone_zero = (texts.bytes_at(digits) == ZERO) & (dots == digits + 1)  # no digit that a decimal needs
+    widths = texts.ends - digits - dotted - lone_zero
     last_zero = (texts.bytes_at(texts.ends - 1) == ZERO) & dotted
     return NumberEvidence(
         inexact=_first_inexact(texts, widths),
@@ -254,7 +255,7 @@ def _shape(text: str) -> Shape:
 
 def _is_exact(number: grammar.Number, text: str) -> bool:
     """Say what grammar.is_exact_double says, without decimals where the number is short and far from the limits."""
-    if number.integer_digits + (number.scale or 0) <= EXACT_DIGITS and ORDINARY_MIN < abs(float(text)) < ORDINARY_MAX:
+    if number.digits <= EXACT_DIGITS and ORDINARY_MIN < abs(float(text)) < ORDINARY_MAX:
         return True
     return grammar.is_exact_double(text)
 
@@ -277,7 +278,6 @@ def _of_number(number: grammar.Number, *, exact: bool, negative_zero: bool, reco
     scale = number.scale or 0
     plain = not number.exponent
     dotted = number.scale is not None
-    width = number.integer_digits + scale
     return NumberEvidence(
         inexact=when(not exact),
         whole=when(plain and not dotted),
@@ -286,8 +286,8 @@ def _of_number(number: grammar.Number, *, exact: bool, negative_zero: bool, reco
         lone_zero=when(plain and number.lone_zero),
         trailing_zero=when(plain and number.trailing_zero),
         negative_zero=when(negative_zero),
-        too_wide=when(plain and width > DECIMAL_PRECISION_MAX),
+        too_wide=when(plain and number.digits > DECIMAL_PRECISION_MAX),
         scale=Uniform(scale, record) if plain else Uniform(),
-        integer_part=Uniform(number.integer_digits > 0, record) if plain and dotted else Uniform(),
-        digits=Digits(width if plain else 0),
+        integer_part=Uniform(number.integer_part, record) if plain and dotted else Uniform(),
+        digits=Digits(number.digits if plain else 0),
     )
