@@ -50,12 +50,6 @@ def main() -> int:
             s3 = deploy.s3_client(url)
             arrivals = [Arrival(source) for source in data.sources(large_bytes)]
             size = deploy.deploy(s3, deploy.lambda_client(url))
-            console.print(f"Deployed {deploy.HANDLER} ({size / 1e3:.0f} kB of code) to MiniStack at {url},")
-            console.print(
-                f"behind s3://{deploy.INPUT_BUCKET}/{deploy.PREFIX}, for outputs in s3://{deploy.OUTPUT_BUCKET}/"
-            )
-            arrivals = [Arrival(source) for source in data.sources(large_bytes)]
-            size = deploy.deploy(s3, deploy.lambda_client(url))
             console.print(
                 f"Deployed {deploy.HANDLER} ({size / 1e3:.0f} kB of code) to MiniStack at {url}\n"
                 f"behind s3://{deploy.INPUT_BUCKET}/{deploy.PREFIX}, which gets {len(arrivals)} files:"
