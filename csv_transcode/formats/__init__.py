@@ -1,1 +1,1 @@
-"""Typed Arrow record batches → bytes of one format, without I/O, threads or clocks."""
+"""Typed record batches to bytes: Parquet and Avro."""

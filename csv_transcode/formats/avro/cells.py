@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 NULL_BRANCH: Final = 0x00
 VALUE_BRANCH: Final = 0x02
+SPILL_BYTES_MAX: Final = 3  # a word of 5 bytes is written as one of 8
 TEXT_BYTES_MAX: Final = 2**31 - 1  # of one value, and what the 32-bit places of one Arrow array reach
 
 _SMALL: Final = 1 << 15  # integers from -_SMALL to _SMALL - 1 are looked up: 2 calls, not 15, and a tenth of the time
@@ -61,12 +62,18 @@ class Cell:
     """The cells of one column, each of ``width`` bytes, or of ``widths`` and at most ``width``.
 
     ``parts`` are ``(offset, array)``: element i of the array lies ``offset`` bytes into cell i. The last part may reach
-    up to 3 bytes beyond the cell: these are for the next cell to overwrite.
+    ``SPILL_BYTES_MAX`` beyond the cell: these are for the next cell to overwrite.
     """
 
     width: int
     widths: Widths | None
     parts: tuple[tuple[int, Numbers], ...]
+
+    @property
+    def reach(self) -> int:
+        """The bytes written, from the cell's begin."""
+        offset, values = self.parts[-1]
+        return offset + values.itemsize
 
     @property
     def word(self) -> Words | None:
@@ -221,7 +228,7 @@ def _short_text_cell(array: Array, lengths: Integers, longest: int, valid: Width
     front |= VALUE_BRANCH
     value_widths = lengths.astype(np.uint8) + np.uint8(1)
     if longest <= WORD_BYTES - 2:
-        word: Words = content << np.uint64(16) | front
+        word: Words = (content << np.uint64(16) | front).astype(word_type(2 + longest), copy=False)
         return _word_cell(word, 2 + longest, value_widths, valid)
     if valid is not None:
         front *= valid

@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from csv_transcode.formats.avro.cells import Cell, Text, in_place
+from csv_transcode.formats.avro.cells import SPILL_BYTES_MAX, Cell, Text, in_place
 from csv_transcode.formats.avro.varint import WORD_BYTES, Widths, word_type
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ VIEW_BYTES: Final = 16  # length (4), then content (12), or: its first bytes (4,
 VIEW_CONTENT_AT: Final = 4
 VIEW_PLACE_AT: Final = 8
 VIEW_CONTENT_BYTES_MAX: Final = VIEW_BYTES - VIEW_CONTENT_AT
-SPILL_BYTES_MAX: Final = 3
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
@@ -77,8 +76,9 @@ class Run:
     @property
     def exact(self) -> bool:
         """Whether the run has one width and writes nothing beyond it."""
-        last = self.cells[-1]
-        return self.widths is None and all(at + values.itemsize <= last.width for at, values in last.parts)
+        starts = accumulate((cell.width for cell in self.cells), initial=0)
+        ends = (start + cell.reach for start, cell in zip(starts, self.cells, strict=False))
+        return self.widths is None and all(end <= self.fixed for end in ends)
 
     def add(self, cell: Cell) -> bool:
         """Take ``cell`` as the next, if that leaves no gap; say whether."""

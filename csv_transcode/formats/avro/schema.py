@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 RECORD_NAME: Final = "Record"
 NAMESPACE: Final = "csv_transcode"
+ORIGINAL_NAME: Final = b"original_name"  # key of a column's metadata
 DECIMAL_PRECISION_LONG: Final = 18  # the most digits that eight bytes always hold
 
 _NOT_IN_NAMES: Final = re.compile("[^A-Za-z0-9_]")
@@ -52,7 +53,6 @@ _ADVICE: Final[tuple[tuple[Callable[[pa.DataType], bool], str], ...]] = (
     (pa.types.is_fixed_size_binary, "cast it to binary"),
     (pa.types.is_nested, "write its parts as columns of their own, or as JSON text"),
 )
-ORIGINAL_NAME: Final = b"original_name"
 _ADVICE_ELSE: Final = "cast it to one of the types of contract section 4, such as string"
 
 
