@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from csv_transcode.decode import strict
+from csv_transcode.decode.arrays import string_array
 from csv_transcode.decode.records import line_count
 from csv_transcode.errors import RecordError
 
@@ -77,7 +78,7 @@ class BlockParser:
             columns = strict.columns_of(records, self._width, self._dialect)
         except RecordError as error:
             raise _placed(error, block) from error
-        return pa.table([pa.array(column, pa.string()) for column in columns], schema=self.schema)
+        return pa.Table.from_arrays([string_array(column) for column in columns], schema=self.schema)
 
 
 def _ended(data: bytes) -> bytes:

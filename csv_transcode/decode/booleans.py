@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from csv_transcode.decode import grammar
+from csv_transcode.decode import arrays, grammar
 from csv_transcode.decode.evidence import NEVER, BooleanEvidence, Uniform
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ def observe(texts: Texts) -> BooleanEvidence:
     """Return what the column's values show of booleans."""
     if int(texts.lengths.min()) in LENGTHS and int(texts.lengths.max()) in LENGTHS:
         spelling = grammar.SPELLING_OF_BOOLEAN.get(texts.array[0].as_py())
-        if spelling and pc.all(pc.is_in(texts.array, pa.array(grammar.BOOLEANS[spelling]))).as_py():
+        if spelling and pc.all(pc.is_in(texts.array, arrays.string_array(grammar.BOOLEANS[spelling]))).as_py():
             return BooleanEvidence(spelling=Uniform(spelling, texts.record(0)))
     return _observe_each(texts)
 

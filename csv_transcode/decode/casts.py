@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from csv_transcode.decode import grammar, inference
+from csv_transcode.decode import arrays, grammar, inference
 from csv_transcode.decode.evidence import NEVER, ColumnEvidence
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from csv_transcode.decode.texts import Texts
     from csv_transcode.schema import ColumnType
 
-TRUE_TEXTS: Final = pa.array([texts[0] for texts in grammar.BOOLEANS.values()])
+TRUE_TEXTS: Final = arrays.string_array([texts[0] for texts in grammar.BOOLEANS.values()])
 
 
 def to_type(column: pa.Array[Any], texts: Texts, column_type: ColumnType, cast: pa.Array[Any] | None) -> pa.Array[Any]:

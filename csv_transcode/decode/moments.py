@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from csv_transcode.decode import grammar
+from csv_transcode.decode import arrays, grammar
 from csv_transcode.decode.evidence import NEVER, TimestampEvidence, Uniform
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _all_dates(texts: Texts) -> pa.Array[Any] | None:
         days = pc.cast(texts.array, pa.date32())
     except pa.ArrowInvalid:
         return None
-    return days if np.asarray(days.cast(pa.int32())).min() >= FIRST_DAY else None
+    return days if arrays.values_of(days, np.int32).min() >= FIRST_DAY else None
 
 
 def observe_timestamps(texts: Texts) -> tuple[TimestampEvidence, pa.Array[Any] | None]:
@@ -69,7 +69,7 @@ def _all_like(texts: Texts, first: grammar.Timestamp) -> pa.Array[Any] | None:
         values = pc.cast(texts.array, pa.timestamp("us", "UTC" if first.zone else None))
     except pa.ArrowInvalid:
         return None
-    return values if np.asarray(values.cast(pa.int64())).min() >= FIRST_MICROSECOND else None
+    return values if arrays.values_of(values, np.int64).min() >= FIRST_MICROSECOND else None
 
 
 def _all_end(texts: Texts, zone: str) -> bool:
@@ -79,8 +79,8 @@ def _all_end(texts: Texts, zone: str) -> bool:
 
 def _first_beyond_nanoseconds(texts: Texts, microseconds: pa.Array[Any]) -> int:
     low, high = grammar.TIMESTAMP_NANOSECONDS
-    ticks = microseconds.cast(pa.int64())
-    beyond = (np.asarray(ticks) < -(-low // 1000)) | (np.asarray(ticks) > high // 1000)
+    ticks = arrays.values_of(microseconds, np.int64)
+    beyond = (ticks < -(-low // 1000)) | (ticks > high // 1000)
     first = texts.first(beyond)
     return NEVER if first is None else first
 

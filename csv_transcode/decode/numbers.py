@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from csv_transcode.decode import grammar
+from csv_transcode.decode import arrays, grammar
 from csv_transcode.decode.evidence import NEVER, Digits, NumberEvidence, Uniform
 from csv_transcode.schema import DECIMAL_PRECISION_MAX
 
@@ -49,7 +49,7 @@ def of_integers(texts: Texts, values: pa.Array[Any]) -> NumberEvidence:
 def _first_inexact_integer(texts: Texts, values: pa.Array[Any]) -> int:
     if int(texts.lengths.max()) <= EXACT_DIGITS:
         return NEVER
-    numbers = np.asarray(values)
+    numbers = arrays.values_of(values, np.int64)
     large = np.flatnonzero((numbers > EXACT_INTEGER) | (numbers < -EXACT_INTEGER))
     return next((record for record, text in _some(texts, large) if not grammar.is_exact_double(text)), NEVER)
 
@@ -200,7 +200,7 @@ def _uniform_where(texts: Texts, attribute: npt.NDArray[Any], has_it: Mask) -> U
 
 def _first_negative_zero(texts: Texts, digits: Positions, values: pa.Array[Any]) -> int:
     negative = np.flatnonzero(digits > texts.starts)
-    zero = negative[np.asarray(values)[negative] == 0]
+    zero = negative[arrays.values_of(values, np.float64)[negative] == 0]
     return next((record for record, text in _some(texts, zero) if grammar.is_negative_zero(text)), NEVER)
 
 
@@ -209,14 +209,14 @@ def _first_inexact(texts: Texts, widths: Positions) -> int:
     long = np.flatnonzero(widths > EXACT_DIGITS)
     if len(long) == 0:
         return NEVER
-    doubtful = long[_doubtful(texts.array.take(pa.array(long)))]  # type: ignore[arg-type]
+    doubtful = long[_doubtful(texts.array.take(arrays.index_array(long)))]  # type: ignore[arg-type]
     return next((record for record, text in _some(texts, doubtful) if not grammar.is_exact_double(text)), NEVER)
 
 
 def _doubtful(array: pa.Array[Any]) -> Mask:
     """Return which numbers Arrow's shortest text of their double does not repeat as they stand."""
     trimmed = pc.if_else(pc.match_substring(array, "."), pc.utf8_rtrim(array, "0"), array)
-    return np.asarray(pc.not_equal(pc.cast(pc.cast(array, pa.float64()), pa.string()), trimmed))
+    return arrays.booleans_of(pc.not_equal(pc.cast(pc.cast(array, pa.float64()), pa.string()), trimmed))
 
 
 def _some(texts: Texts, indices: npt.NDArray[Any]) -> Any:  # noqa: ANN401 -- an iterator of (record, text)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from csv_transcode.decode import arrays
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -39,8 +41,8 @@ class Texts:
             return cls(column, None)
         mask = lengths > 0
         if column.null_count:
-            mask &= np.asarray(column.is_valid())
-        return cls(column.filter(pa.array(mask)), np.flatnonzero(mask))
+            mask &= arrays.validity_of(column)
+        return cls(column.filter(arrays.boolean_array(mask)), np.flatnonzero(mask))
 
     def __len__(self) -> int:
         """Return n."""
@@ -97,7 +99,7 @@ class Texts:
     def subset(self, indices: Positions) -> Texts:
         """Return the values at ``indices`` (ascending), as a copy."""
         records = indices if self.records is None else self.records[indices]
-        return Texts(self.array.take(pa.array(indices)), records)  # type: ignore[arg-type]
+        return Texts(self.array.take(arrays.index_array(indices)), records)  # type: ignore[arg-type]
 
     def values(self) -> Iterator[tuple[int, str]]:
         """Yield (record, value) of every value, as Python objects: slow, for what a byte test leaves."""
@@ -112,7 +114,7 @@ class Texts:
         missing = np.ones(record_count, np.bool_)
         missing[self.records] = False
         positions = np.cumsum(~missing) - 1
-        return typed.take(pa.array(positions, mask=missing))
+        return typed.take(arrays.index_array(positions, ~missing))
 
 
 def offsets(column: pa.Array[Any]) -> npt.NDArray[np.int32]:
