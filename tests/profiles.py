@@ -1,0 +1,28 @@
+"""How many examples hypothesis tries: few and always the same by default, many and new ones when asked.
+
+HYPOTHESIS_PROFILE=thorough make unit
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from hypothesis import HealthCheck, settings
+
+MULTIPLES: Final = {"fast": 1, "thorough": 50}
+PROFILE: Final = os.environ.get("HYPOTHESIS_PROFILE", "fast")
+
+for _name in MULTIPLES:
+    settings.register_profile(
+        _name,
+        deadline=None,  # no test asserts on time
+        derandomize=_name == "fast",
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+def examples(count: int) -> settings:
+    """Return settings for ``count`` examples, or the multiple of it that the profile asks for."""
+    return settings(settings.get_profile(PROFILE), max_examples=count * MULTIPLES[PROFILE])
