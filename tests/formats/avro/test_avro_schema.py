@@ -81,7 +81,8 @@ def test_types(arrow_type: pa.DataType, avro_type: Any) -> None:
 
 
 def test_every_field_may_be_null_and_says_its_first_name() -> None:
-    schema = record_schema(pa.schema([pa.field("id", pa.int64()), pa.field("Größe (cm)", pa.float64())]))
+    fields: list[tuple[str, pa.DataType]] = [("id", pa.int64()), ("Größe (cm)", pa.float64())]
+    schema = record_schema(pa.schema(fields))
     assert schema == {
         "type": "record",
         "name": "Record",
