@@ -54,20 +54,26 @@ def fan_out(
 ) -> Iterator[Result]:
     """Yield ``work(item)`` of every item as they end, at most ``in_flight_max`` under way.
 
-    ``items`` may be long and slow (a listing): no more of it is read than there is room for. What it raises is raised
-    once what is under way has ended; what ``work`` raises is raised at once.
+    Of several that have ended, the one begun first comes first. ``items`` may be long and slow (a listing): no more of
+    it is read than there is room for. What it raises, or ``work``, is raised once what is under way has ended.
     """
-    running: set[Future[Result]] = set()
+    running: list[Future[Result]] = []
     try:
         for item in items:
-            running.add(executor.submit(work, item))
+            running.append(executor.submit(work, item))
             if len(running) >= in_flight_max:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
+                yield from _ended(running)
         while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+            yield from _ended(running)
     finally:
         for future in running:
             future.cancel()
         wait(running)
+
+
+def _ended(running: list[Future[Result]]) -> list[Result]:
+    """Wait until one has ended; take those that have out of ``running``, and return their results."""
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    ended = [future for future in running if future in done]
+    running[:] = [future for future in running if future not in done]
+    return [future.result() for future in ended]

@@ -1,0 +1,171 @@
+"""Many at once: how many, in how much memory, and what happens to the rest when one of them fails."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from csv_transcode.fanout import (
+    CONVERSION_BYTES_MAX,
+    CONVERSIONS_BYTES_MAX,
+    MemoryGate,
+    conversion_bytes,
+    fan_out,
+)
+from csv_transcode.runtime import Runtime
+from tests.profiles import examples
+from tests.s3.executors import InlineExecutor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECONDS_MAX: Final = 30  # so that a test that would hang fails
+
+
+class Work:
+    """Counts how many of it are under way, and holds them until it is told to let go."""
+
+    def __init__(self, awaited: int = 1) -> None:
+        self.meeting = threading.Barrier(awaited)
+        self.lock = threading.Lock()
+        self.running = 0
+        self.running_max = 0
+        self.done: list[int] = []
+
+    def __call__(self, item: int) -> int:
+        with self.lock:
+            self.running += 1
+            self.running_max = max(self.running_max, self.running)
+        self.meeting.wait(SECONDS_MAX)
+        with self.lock:
+            self.running -= 1
+            self.done.append(item)
+        return item
+
+
+class TestFanOut:
+    def test_as_many_are_under_way_as_there_may_be(self) -> None:
+        work = Work(awaited=3)
+        with ThreadPoolExecutor(8) as threads:
+            assert sorted(fan_out(threads, work, range(12), 3)) == list(range(12))
+        assert work.running_max == 3
+
+    def test_no_more_is_read_than_there_is_room_for(self) -> None:
+        read: list[int] = []
+
+        def listing() -> Iterator[int]:
+            for number in range(100):
+                read.append(number)
+                yield number
+
+        with ThreadPoolExecutor(4) as threads:
+            results = fan_out(threads, lambda item: item, listing(), 4)
+            next(results)
+            assert len(read) <= 4
+            results.close()  # type: ignore[attr-defined]  # a generator
+
+    def test_threads_are_optional(self) -> None:
+        assert list(fan_out(InlineExecutor(), lambda item: item * 2, range(5), 2)) == [0, 2, 4, 6, 8]
+
+    def test_nothing_asked_for_nothing_done(self) -> None:
+        assert list(fan_out(InlineExecutor(), lambda item: item, [], 2)) == []
+
+    def test_a_listing_that_fails_raises_once_what_is_under_way_has_ended(self) -> None:
+        work = Work()
+
+        def listing() -> Iterator[int]:
+            yield from range(3)
+            message = "page 2"
+            raise ConnectionError(message)
+
+        with ThreadPoolExecutor(8) as threads, pytest.raises(ConnectionError, match="page 2"):
+            list(fan_out(threads, work, listing(), 8))
+        assert (sorted(work.done), work.running) == ([0, 1, 2], 0)
+
+    def test_work_that_fails_raises_and_nothing_new_is_begun(self) -> None:
+        begun: list[int] = []
+
+        def work(item: int) -> int:
+            begun.append(item)
+            if item == 2:
+                message = "the third"
+                raise ValueError(message)
+            return item
+
+        with ThreadPoolExecutor(1) as threads, pytest.raises(ValueError, match="the third"):
+            list(fan_out(threads, work, range(100), 2))
+        assert len(begun) <= 5
+
+    def test_who_leaves_early_waits_for_what_is_under_way(self) -> None:
+        work = Work()
+        with ThreadPoolExecutor(3) as threads:
+            results = fan_out(threads, work, range(100), 3)
+            next(results)
+            results.close()  # type: ignore[attr-defined]  # a generator
+            assert work.running == 0
+
+
+class TestMemoryGate:
+    @examples(50)
+    @given(st.lists(st.integers(1, 150), min_size=1, max_size=30))
+    def test_together_they_never_hold_more_than_there_is(self, wanted: list[int]) -> None:
+        gate, lock = MemoryGate(Runtime(), 100), threading.Lock()
+        held: list[int] = [0]
+        most: list[int] = [0]
+
+        def work(size: int) -> None:
+            with gate.admit(size):
+                with lock:
+                    held[0] += min(size, 100)
+                    most[0] = max(most[0], held[0])
+                with lock:
+                    held[0] -= min(size, 100)
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(work, wanted))
+        assert most[0] <= 100
+        assert held[0] == 0
+
+    def test_one_larger_than_all_there_is_comes_through_alone(self) -> None:
+        gate = MemoryGate(Runtime(), 100)
+        waiting = threading.Event()
+
+        def small() -> str:
+            waiting.set()
+            with gate.admit(1):
+                return "through"
+
+        with ThreadPoolExecutor(1) as threads:
+            with gate.admit(1000):
+                later = threads.submit(small)
+                assert waiting.wait(SECONDS_MAX)
+                assert not later.done()
+            assert later.result(SECONDS_MAX) == "through"
+
+    def test_a_failure_gives_back_what_was_held(self) -> None:
+        gate = MemoryGate(Runtime(), 100)
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError), gate.admit(80):
+                _ = 1 / 0
+        with gate.admit(100):
+            pass
+
+    def test_small_ones_go_many_at_a_time_and_huge_ones_by_two(self) -> None:
+        gate = MemoryGate(Runtime())
+        with ExitStack() as stack:
+            for _ in range(20):
+                stack.enter_context(gate.admit(conversion_bytes(100_000)))
+        assert 2 * CONVERSION_BYTES_MAX <= CONVERSIONS_BYTES_MAX < 3 * CONVERSION_BYTES_MAX
+
+    def test_the_estimate_grows_with_the_source_up_to_a_maximum(self) -> None:
+        sizes: list[Any] = [0, 1, 1 << 20, 1 << 24, 1 << 30, 1 << 40]
+        estimates = [conversion_bytes(size) for size in sizes]
+        assert estimates == sorted(estimates)
+        assert estimates[0] > 0
+        assert estimates[-1] == CONVERSION_BYTES_MAX
