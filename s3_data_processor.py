@@ -6,7 +6,7 @@ The façade over the package: it lists, fans objects out over threads, and repor
 
 from __future__ import annotations
 
-from functools import cached_property
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from csv_transcode import fanout, frames
@@ -45,6 +45,21 @@ IO_THREADS_EXTRA: Final = 8  # parts of large objects, beside one request an obj
 ATTEMPT_ID_BYTES: Final = 16
 FAILED_SECONDS: Final = -1.0
 SKIPPED_SECONDS: Final = 0.0
+
+
+@dataclass(frozen=True)
+class _Machinery:
+    """The threads of a processor that is in use, and what works with them; no task of ``io`` waits for another."""
+
+    objects: Executor
+    io: Executor
+    pools: Pools
+    converter: ObjectConverter
+
+    def shutdown(self) -> None:
+        """End all threads, once what they are at is done."""
+        for executor in (self.objects, self.pools.decode, self.pools.encode, self.io):
+            executor.shutdown()
 
 
 class S3DataProcessor:
@@ -90,7 +105,8 @@ class S3DataProcessor:
         )
         self._store = ObjectStore(self._client, self._runtime)
         self._cache = ObjectCache(self._store, self._runtime, settings.cache_size)
-        self._executors: list[Executor] = []
+        self._making = self._runtime.condition()
+        self._made: _Machinery | None = None
 
     @classmethod
     def from_settings(
@@ -111,11 +127,10 @@ class S3DataProcessor:
 
     def close(self) -> None:
         """End the processor's threads; they start anew if it is used again."""
-        for name in ("_objects", "_io", "_workplace", "_converter"):
-            self.__dict__.pop(name, None)
-        executors, self._executors = self._executors, []
-        for executor in executors:
-            executor.shutdown()
+        with self._making:
+            made, self._made = self._made, None
+        if made is not None:
+            made.shutdown()
 
     # ------------------------------------------------------------------ many objects
 
@@ -143,7 +158,7 @@ class S3DataProcessor:
         reason = self.key_map.skip_reason(found.key, listed=False)
         if reason is not None:
             return ObjectResult(found.key, Outcome.SKIPPED, reason)
-        return self._converter.convert(found, force=force)
+        return self._machinery.converter.convert(found, force=force)
 
     def run(
         self,
@@ -177,7 +192,9 @@ class S3DataProcessor:
         def work(obj: EventObject) -> ObjectResult:
             return self._handle_one(obj, invocation)
 
-        for result in fanout.fan_out(self._objects, work, self._asked_for(invocation), self.settings.max_workers):
+        for result in fanout.fan_out(
+            self._machinery.objects, work, self._asked_for(invocation), self.settings.max_workers
+        ):
             results.append(result)
             if on_result is not None:
                 on_result(result)
@@ -202,7 +219,7 @@ class S3DataProcessor:
             return ObjectResult(obj.key, Outcome.SKIPPED, reason)
         if invocation.dry_run:
             return self._planned(obj, force=invocation.force)
-        return self._converter.convert(obj, force=invocation.force)
+        return self._machinery.converter.convert(obj, force=invocation.force)
 
     def _planned(self, obj: EventObject, *, force: bool) -> ObjectResult:
         """Say whether ``obj`` would be converted, from its manifest; nothing is written."""
@@ -260,36 +277,27 @@ class S3DataProcessor:
             key,
             attempt_id=self._runtime.token(ATTEMPT_ID_BYTES),
             content_type=CONTENT_TYPES[format_name],
-            executor=self._io,
+            executor=self._machinery.io,
             part_bytes=self.settings.part_bytes,
         )
 
     # ------------------------------------------------------------------ threads, made when they are first needed
 
-    @cached_property
-    def _objects(self) -> Executor:
-        """One thread an object."""
-        return self._executor(self.settings.max_workers, "object")
+    @property
+    def _machinery(self) -> _Machinery:
+        """What every thread that asks shares, made by the first of them."""
+        with self._making:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
 
-    @cached_property
-    def _io(self) -> Executor:
-        """Ranges read ahead, parts uploaded, outputs published; no task waits for another."""
-        return self._executor(self._io_threads, "io")
-
-    @cached_property
-    def _workplace(self) -> Workplace:
-        cores = self._runtime.cores
-        pools = Pools(self._executor(cores, "decode"), self._executor(cores, "encode"), window=cores + 1)
-        gate = fanout.MemoryGate(self._runtime)
-        return Workplace(self._store, self._runtime, pools, self._io, gate, self._open_source)
-
-    @cached_property
-    def _converter(self) -> ObjectConverter:
-        return ObjectConverter(self.settings, self._workplace)
-
-    def _executor(self, threads_max: int, name: str) -> Executor:
-        self._executors.append(self._runtime.executor(threads_max, name))
-        return self._executors[-1]
+    def _make(self) -> _Machinery:
+        runtime, cores = self._runtime, self._runtime.cores
+        objects, io = runtime.executor(self.settings.max_workers, "object"), runtime.executor(self._io_threads, "io")
+        pools = Pools(runtime.executor(cores, "decode"), runtime.executor(cores, "encode"), window=cores + 1)
+        gate = fanout.MemoryGate(runtime)
+        workplace = Workplace(self._store, runtime, pools, io, gate, self._open_source)
+        return _Machinery(objects, io, pools, ObjectConverter(self.settings, workplace))
 
     def _open_source(self, obj: EventObject, if_none_match: str | None) -> Source | DownloadedSource | None:
         bucket = self.settings.input_bucket
@@ -303,7 +311,7 @@ class S3DataProcessor:
             size_hint=obj.size,
             if_none_match=if_none_match,
             part_bytes=self.settings.part_bytes,
-            executor=self._io,
+            executor=self._machinery.io,
         )
 
 

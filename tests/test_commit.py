@@ -307,6 +307,17 @@ class TestOtherWriters:
             assert convert(client).outcome is Outcome.FAILED
         assert require_truth(client, *VERSIONS) == {MANIFEST: "pending"}
 
+    def test_of_a_version_that_came_back_and_one_that_came_after_it(self, client: S3Client, other: S3Client) -> None:
+        """A manifest is taken back only as long as it is the one that was found untrue."""
+        converted(client, ONE)
+        put(client, TWO)
+        comes_back = Trouble(7, doing(lambda: converted(other, ONE)))
+        comes_after = Trouble(13, doing(lambda: converted(other, THREE)))
+        with troubled(client, comes_back), troubled(client, comes_after):
+            assert convert(client).outcome is Outcome.SKIPPED
+        assert comes_after.sent[9:13] == ["HeadObject", "GetObject", "HeadObject", "PutObject"]  # looked, and withdraws
+        require_committed(client, THREE)
+
     @pytest.mark.xfail(
         reason="S3 knows no condition but the ETag, so nothing holds it back, and nobody is left to look", strict=True
     )
