@@ -9,7 +9,13 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any, Final
 
-from csv_transcode.errors import LimitError, ObjectNotFoundError, PreconditionFailedError
+from csv_transcode.errors import (
+    LimitError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    RetryableStoreError,
+    StoreError,
+)
 from csv_transcode.s3.reader import PIECE_BYTES_MAX
 from csv_transcode.s3.translation import foreign_errors, translated
 
@@ -19,6 +25,9 @@ if TYPE_CHECKING:
     from csv_transcode.s3.store import ObjectStore
 
 DOWNLOAD_BYTES_MAX: Final = 128 << 20
+# awswrangler takes these out of keys, wherever they stand, and would read another object.
+_LOST_FROM_KEYS: Final = ("s3://", ":accesspoint/")
+_NULL_VERSION: Final = "null"  # the one version that can be overwritten
 
 
 class DownloadedSource:
@@ -53,8 +62,12 @@ def download_source(
 ) -> DownloadedSource | None:
     """Download the object at ``key``; None where it still has the ETag ``if_none_match``.
 
-    Raises LimitError for one larger than ``bytes_max`` and PreconditionFailedError for one that changed on the way.
+    Raises LimitError for one larger than ``bytes_max``, PreconditionFailedError for one that changed on the way, and
+    StoreError for a key that awswrangler would take for another.
     """
+    if any(text in key for text in _LOST_FROM_KEYS):
+        message = f"awswrangler cannot name s3://{bucket}/{key}; unset USE_WRANGLER to read the object"
+        raise StoreError(message)
     seen = store.head(bucket, key)
     if seen is None:
         message = f"HeadObject s3://{bucket}/{key}: there is no such object"
@@ -66,11 +79,15 @@ def download_source(
             f"{seen.size} bytes are more than USE_WRANGLER can buffer ({bytes_max}); unset it to stream the object"
         )
         raise LimitError(message)
-    content = _download(bucket, key, seen.version_id, endpoint_url)
-    after = store.head(bucket, key)
-    if seen.version_id is None and (after is None or after.etag != seen.etag):
+    pinned = None if seen.version_id == _NULL_VERSION else seen.version_id
+    content = _download(bucket, key, pinned, endpoint_url)
+    after = seen if pinned else store.head(bucket, key)
+    if after is None or after.etag != seen.etag:
         message = f"s3://{bucket}/{key} changed while it was downloaded"
         raise PreconditionFailedError(message)
+    if len(content) != seen.size:
+        message = f"awswrangler.s3.download s3://{bucket}/{key}: {len(content)} bytes came, {seen.size} stand there"
+        raise RetryableStoreError(message)
     return DownloadedSource(bucket, key, seen.etag, seen.version_id, content)
 
 
@@ -79,7 +96,7 @@ def _download(bucket: str, key: str, version_id: str | None, endpoint_url: str) 
 
     buffer = io.BytesIO()
     wr.config.s3_endpoint_url = endpoint_url
-    options: dict[str, Any] = {} if version_id in {None, "null"} else {"version_id": version_id}
+    options: dict[str, Any] = {"version_id": version_id} if version_id else {}
     try:
         wr.s3.download(path=f"s3://{bucket}/{key}", local_file=buffer, use_threads=False, **options)
     except foreign_errors() as error:
