@@ -101,10 +101,10 @@ def lambda_handler(event: object, context: object) -> dict[str, Any]:
 
 
 def _build(settings: Settings) -> Processor:
-    from csv_transcode.formats.memory import use_lean_allocator  # noqa: PLC0415 - as below
+    from csv_transcode.formats.memory import use_lean_allocators  # noqa: PLC0415 - as below
     from s3_data_processor import S3DataProcessor  # noqa: PLC0415 - Arrow and the SDK, only for what is to be done
 
-    use_lean_allocator()
+    use_lean_allocators()
     return S3DataProcessor.from_settings(settings)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from csv_transcode import __version__
 from csv_transcode.conversion import plan_of
 from csv_transcode.errors import SettingsError, TranscodeError
-from csv_transcode.formats.memory import use_lean_allocator
+from csv_transcode.formats.memory import use_lean_allocators
 from csv_transcode.keys import stem_of
 from csv_transcode.local import LocalTarget, read_chunks
 from csv_transcode.pipeline import Pools, transcode
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     options = _parser().parse_args(arguments)
     screen = _Screen(quiet=options.quiet)
-    use_lean_allocator()
+    use_lean_allocators()
     try:
         return _convert(options, screen)
     except SettingsError as error:

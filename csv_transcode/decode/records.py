@@ -173,7 +173,7 @@ class RecordCutter:
         first, last = self._start + start, self._start + end
         if not self._quote or self._buffer.find(self._quote, first, last) == -1:
             return 0
-        return _count(self._buffer[first:last], ord(self._quote))
+        return _count(memoryview(self._buffer)[first:last], ord(self._quote))
 
     def _strict_length(self, span: int) -> int:
         """Return the bytes up to the first record end that reaches ``span``, by the strict scanner.
@@ -228,7 +228,7 @@ def line_count(data: bytes) -> int:
     return _count(data, LF) + bare_returns
 
 
-def _count(data: bytes, byte: int) -> int:
+def _count(data: bytes | memoryview, byte: int) -> int:
     """Return how often ``byte`` stands in ``data``: four times as fast as ``bytes.count``."""
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == byte))
 
