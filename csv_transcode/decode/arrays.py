@@ -46,7 +46,7 @@ def validity_of(array: pa.Array[Any]) -> npt.NDArray[np.bool_]:
 
 def bitmap(mask: npt.NDArray[np.bool_]) -> pa.Buffer:
     """Return ``mask`` as Arrow has booleans and validity: a bit a value."""
-    return pa.py_buffer(np.packbits(mask, bitorder="little"))
+    return pa.py_buffer(np.packbits(mask, bitorder="little"))  # type: ignore[arg-type]
 
 
 def boolean_array(mask: npt.NDArray[np.bool_]) -> pa.Array[Any]:
@@ -58,7 +58,7 @@ def index_array(indices: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_] | N
     """Return an Arrow array of ``indices``, null where not ``valid``."""
     contiguous = np.ascontiguousarray(indices, np.int64)
     present = None if valid is None else bitmap(valid)
-    return pa.Array.from_buffers(pa.int64(), len(contiguous), [present, pa.py_buffer(contiguous)])
+    return pa.Array.from_buffers(pa.int64(), len(contiguous), [present, pa.py_buffer(contiguous)])  # type: ignore[arg-type]
 
 
 def string_array(texts: Sequence[str | None]) -> pa.Array[Any]:
@@ -69,5 +69,7 @@ def string_array(texts: Sequence[str | None]) -> pa.Array[Any]:
     valid = np.fromiter((text is not None for text in texts), np.bool_, len(encoded))
     present = None if valid.all() else bitmap(valid)
     return pa.Array.from_buffers(
-        pa.string(), len(encoded), [present, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+        pa.string(),
+        len(encoded),
+        [present, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))],  # type: ignore[arg-type]
     )

@@ -44,15 +44,12 @@ class BlockParser:
 
         Raises RecordError for the first that breaks the format, with ``record`` counted from the block's start.
         """
-        if not block.plain:
-            return self._parse_strictly(block)
-        try:
-            return self._parse_plain(block, PARSE_BYTES)
-        except pa.ArrowInvalid:
-            # A record longer than Arrow's pieces, or one that breaks the format: the scanner knows which, and where.
-            return self._parse_strictly(block)
+        parsed = self._parse_plain(block, PARSE_BYTES) if block.plain else None
+        # Not plain; or a record longer than Arrow's pieces, or one that breaks the format: the scanner knows which, and
+        # where. Arrow's own error is not even its context: it quotes the record, and no log may.
+        return self._parse_strictly(block) if parsed is None else parsed
 
-    def _parse_plain(self, block: Block, piece_bytes: int) -> pa.Table:
+    def _parse_plain(self, block: Block, piece_bytes: int) -> pa.Table | None:
         read = pa_csv.ReadOptions(use_threads=False, block_size=piece_bytes, column_names=self._names)
         parse = pa_csv.ParseOptions(
             delimiter=self._dialect.delimiter,
@@ -66,7 +63,10 @@ class BlockParser:
             return self.schema.empty_table()  # Arrow refuses a block without records
         # ASCII is UTF-8: seen by one look at all bytes, which spares Arrow's look at every cell, a fifth of the parse.
         convert = self._unchecked if block.data.isascii() else self._checked
-        return pa_csv.read_csv(pa.BufferReader(_ended(block.data)), read, parse, convert)  # type: ignore[arg-type]
+        try:
+            return pa_csv.read_csv(pa.BufferReader(_ended(block.data)), read, parse, convert)  # type: ignore[arg-type]
+        except pa.ArrowInvalid:
+            return None
 
     def _parse_strictly(self, block: Block) -> pa.Table:
         try:

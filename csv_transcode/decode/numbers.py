@@ -209,7 +209,7 @@ def _first_inexact(texts: Texts, widths: Positions) -> int:
     long = np.flatnonzero(widths > EXACT_DIGITS)
     if len(long) == 0:
         return NEVER
-    doubtful = long[_doubtful(texts.array.take(arrays.index_array(long)))]  # type: ignore[arg-type]
+    doubtful = long[_doubtful(texts.array.take(arrays.index_array(long)))]
     return next((record for record, text in _some(texts, doubtful) if not grammar.is_exact_double(text)), NEVER)
 
 

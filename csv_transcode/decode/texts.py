@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from csv_transcode.decode import arrays
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
+    import pyarrow as pa
 
     Positions = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
@@ -99,7 +99,7 @@ class Texts:
     def subset(self, indices: Positions) -> Texts:
         """Return the values at ``indices`` (ascending), as a copy."""
         records = indices if self.records is None else self.records[indices]
-        return Texts(self.array.take(arrays.index_array(indices)), records)  # type: ignore[arg-type]
+        return Texts(self.array.take(arrays.index_array(indices)), records)
 
     def values(self) -> Iterator[tuple[int, str]]:
         """Yield (record, value) of every value, as Python objects: slow, for what a byte test leaves."""
