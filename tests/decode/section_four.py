@@ -226,4 +226,4 @@ def written_timestamp(since_epoch: int, unit: str, spelling: Mapping[str, Any]) 
     text = f"{moment.date().isoformat()}{spelling['separator']}{moment:%H:%M}"
     if spelling["seconds"]:
         text += f"{moment:%S}".join((":", f".{fraction:0{digits}d}"))
-    return text + spelling.get("zone", "")
+    return text + str(spelling.get("zone", ""))
