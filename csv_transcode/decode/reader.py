@@ -101,11 +101,15 @@ def _first_record(
     """Return the first record that is not blank (None where there is none), and the buffer that holds it."""
     final = False
     while True:
-        encoding.require_no_nul(buffer, 0)
         try:
             first = next((record for record in strict.scan(buffer, 0, dialect, final=final) if record.fields), None)
         except strict.Unfinished:
             first = None
+        except RecordError as error:
+            encoding.require_no_nul(buffer[: error.offset], 0)
+            raise
+        # No further: what stands behind the first record is found in its turn, however much has arrived.
+        encoding.require_no_nul(buffer if first is None else buffer[: first.end], 0)
         if first is not None or final:
             _require_short(0 if first is None else first.end - first.start, cuts)
             return first, buffer
