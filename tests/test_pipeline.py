@@ -114,7 +114,8 @@ def outputs(data: bytes, plan: Plan, *, size: int = 1 << 20, workers: int = 0, w
     with pools(workers, window) as threads:
         done = rig.run(plan, threads)
     assert done is not None
-    assert [(target.finished, target.aborted) for target in done.targets.values()] == [(1, 0)] * 2
+    assert done.targets == rig.passes[-1]
+    assert [(target.finished, target.aborted) for target in rig.opened[-2:]] == [(1, 0)] * 2
     assert all(target.aborted == 1 for target in rig.opened[:-2])
     return {name: bytes(target.data) for name, target in rig.passes[-1].items()}
 
@@ -167,7 +168,7 @@ def test_a_second_pass_gives_the_bytes_of_a_first_with_its_types(workers: int, w
     assert done is not None
     assert (rig.reads, len(rig.passes)) == (2, 2)
     assert [str(kind) for kind in done.schema.types] == ["string", "string", "string", "string"]
-    from_the_start = outputs(LATE, plan_of(**dict.fromkeys(("id", "price", "day", "name"), "string")))
+    from_the_start = outputs(LATE, plan_of(id="string", price="string", day="string", name="string"))
     assert {name: bytes(target.data) for name, target in rig.passes[-1].items()} == from_the_start
 
 

@@ -9,7 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from csv_transcode.decode import strict
-from csv_transcode.decode.arrow_csv import BlockParser
+from csv_transcode.decode.arrow_csv import PARSE_BYTES, BlockParser
 from csv_transcode.decode.dialect import Dialect
 from csv_transcode.decode.inference import TypeRules
 from csv_transcode.decode.reader import StripeDecoder, read_head
@@ -44,21 +44,24 @@ def strict_columns(data: bytes, width: int, dialect: Dialect = DIALECT) -> list[
     return strict.columns_of(records, width, dialect)
 
 
-@given(sources(), st.sampled_from([("",), ("a", "é"), ()]))
-@example((b'"x",', 2), ("",))
-@example((b'"x",\n', 2), ("",))
-@example((b'"x",""', 2), ("",))
-@example((b',\r\n"",""\r\n', 2), ("",))
-@example((b'"\r",a\r\n"\r\n","\n"\r\n', 2), ("",))
-@example((b'""', 1), ("",))
-@example((b'\n\n""\n', 1), ("",))
+@given(sources(), st.sampled_from([("",), ("a", "é"), ()]), st.sampled_from([*range(1, 20), 1 << 20]))
+@example((b'"x",', 2), ("",), 1 << 20)
+@example((b'"x",\n', 2), ("",), 1 << 20)
+@example((b'"x",""', 2), ("",), 1 << 20)
+@example((b',\r\n"",""\r\n', 2), ("",), 1 << 20)
+@example((b'"\r",a\r\n"\r\n","\n"\r\n', 2), ("",), 1 << 20)
+@example((b'""', 1), ("",), 1 << 20)
+@example((b'\n\n""\n', 1), ("",), 1 << 20)
+@example((b'a,b\nc,"d\r\ne"\n', 2), ("",), 9)  # the LF at the start of Arrow's second piece belongs to the value
 @examples(300)
-def test_what_is_plain_arrow_reads_as_the_scanner_does(source: tuple[bytes, int], null_values: tuple[str, ...]) -> None:
+def test_what_is_plain_arrow_reads_as_the_scanner_does(
+    source: tuple[bytes, int], null_values: tuple[str, ...], piece_bytes: int
+) -> None:
     data, width = source
     dialect = Dialect(null_values=null_values)
     plain, quoted = is_plain(data, dialect)
     assume(plain and data)  # no block is empty
-    parsed = BlockParser(dialect, width).parse(Block(data, 0, 1, plain=True, quoted=quoted))
+    parsed = BlockParser(dialect, width, piece_bytes).parse(Block(data, 0, 1, plain=True, quoted=quoted))
     assert columns(parsed) == strict_columns(data, width, dialect)
 
 
@@ -123,6 +126,17 @@ def test_a_record_longer_than_arrows_pieces_is_read() -> None:
     assert columns(parsed) == [["a", "c"], ["x\n" * (1 << 20), "d"]]
 
 
+@pytest.mark.parametrize("shift", range(-2, 3))
+def test_a_line_end_inside_quotes_is_whole_wherever_arrows_pieces_end(shift: int) -> None:
+    before = b"a,b\r\n" * (PARSE_BYTES // 5 - 1)
+    value = b"x" * (PARSE_BYTES - len(before) - 2 + shift) + b"\r\ny"
+    data = before + b'"' + value + b'",c\r\n' + b"d,e\r\n"
+    plain, quoted = is_plain(data, DIALECT)
+    assert plain
+    parsed = BlockParser(DIALECT, 2).parse(Block(data, 0, 1, plain, quoted))
+    assert parsed.column(0).to_pylist()[-2:] == [value.decode(), "d"]
+
+
 _RULES = TypeRules()
 Cut = list[tuple[int, list[list[Any]]]]
 
@@ -133,7 +147,7 @@ def cut(data: bytes, cuts: Cuts, sizes: list[int]) -> Cut:
     if head is None:
         return []
     decoder = StripeDecoder(head.names, head.dialect, _RULES)
-    blocks = []
+    blocks: list[Block] = []
     read: Cut = []
     for stripe in head.stripes():
         blocks += stripe.blocks
