@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +20,8 @@ from csv_transcode.local import LocalTarget, read_chunks
 from csv_transcode.pipeline import Pools, transcode
 from csv_transcode.report import Outcome
 from csv_transcode.runtime import Runtime
-from csv_transcode.settings import Settings
+from csv_transcode.settings import Settings, variables
+from csv_transcode.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 PROGRESS_SECONDS: Final = 0.2
 MEGABYTE: Final = 1_000_000
+SECONDS_LEAST: Final = 1e-3  # for a clock that has not moved
 NOWHERE: Final = "local-files"  # a bucket's name, which Settings wants and local conversions do not use
+PLACES: Final = ("INPUT_BUCKET", "OUTPUT_BUCKET", "PREFIX", "OUTPUT_PREFIX")  # what SOURCE and TARGET say
 
 DESCRIPTION: Final = "CSV becomes Parquet and Avro, exactly: no value is changed, no record is lost without a word."
 EPILOG: Final = """\
@@ -55,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     screen = _Screen(quiet=options.quiet)
     use_lean_allocators()
+    get_logger().addHandler(logging.NullHandler())  # the screen says it; else logging would, as its last resort
     try:
         return _convert(options, screen)
     except SettingsError as error:
@@ -92,33 +98,48 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _convert(options: argparse.Namespace, screen: _Screen) -> int:
-    source, target = _location(options.source), _location(options.target)
-    given = _given(options.set)
+    source, target = _location(options.source), _location(options.target, folder=True)
+    whole_prefix = isinstance(source, tuple) and source[1][-1:] in ("", "/")
+    given = _given(options.set, one_object=isinstance(target, tuple) and not whole_prefix)
     if isinstance(target, tuple):
         if not isinstance(source, tuple):
             message = "a local file cannot be converted into S3: copy it to a bucket first, and convert it there"
             raise SettingsError(message)
         return _convert_in_s3(source, target, given, options, screen)
+    if whole_prefix:
+        message = "a prefix cannot be converted to local files, only one object: s3://bucket/key"
+        raise SettingsError(message)
     if options.force or options.dry_run:
         message = "--force and --dry-run are for S3 targets: local files are always written anew"
         raise SettingsError(message)
     return _convert_to_files(source, target, given, screen)
 
 
-def _location(text: str) -> tuple[str, str] | Path:
-    """Return (bucket, key or prefix) of an S3 URL, or a local path."""
+def _location(text: str, *, folder: bool = False) -> tuple[str, str] | Path:
+    """Return (bucket, key or prefix) of an S3 URL, or a local path; what is a ``folder`` may lack its last slash."""
     if not text.startswith("s3://"):
         return Path(text)
     bucket, _, key = text.removeprefix("s3://").partition("/")
-    return bucket, key
+    return bucket, f"{key}/" if folder and key and not key.endswith("/") else key
 
 
-def _given(pairs: Iterable[str]) -> dict[str, str]:
+def _given(pairs: Iterable[str], *, one_object: bool) -> dict[str, str]:
+    """Return the settings given as NAME=VALUE; none is ignored.
+
+    Of the places, only PREFIX can be given, for ``one_object``: which part of its key is not part of the outputs'.
+    """
     unequal = [pair for pair in pairs if "=" not in pair]
     if unequal:
         message = f"--set takes NAME=VALUE, found {unequal[0]!r}"
         raise SettingsError(message)
-    return dict(pair.split("=", 1) for pair in pairs)
+    given = dict(pair.split("=", 1) for pair in pairs)
+    if unknown := sorted(given.keys() - set(variables())):
+        message = f"--set {unknown[0]}: there is no such setting"
+        raise SettingsError(message)
+    if places := sorted(given.keys() & {*PLACES} - ({"PREFIX"} if one_object else set())):
+        message = f"--set {places[0]}: SOURCE and TARGET say it"
+        raise SettingsError(message)
+    return given
 
 
 def _settings(given: Mapping[str, str], **places: str) -> Settings:
@@ -136,12 +157,11 @@ def _convert_in_s3(
     from s3_data_processor import S3DataProcessor  # noqa: PLC0415 -- the S3 client, which local files do not need
 
     bucket, key = source
-    whole_prefix = key == "" or key.endswith("/")
-    prefix = key if whole_prefix else key[: key.rfind("/") + 1]
-    places = {"INPUT_BUCKET": bucket, "PREFIX": prefix, "OUTPUT_BUCKET": target[0], "OUTPUT_PREFIX": target[1]}
-    with S3DataProcessor.from_settings(_settings(given, **places)) as processor:
+    folder = key[: key.rfind("/") + 1]
+    settings = _settings(given, INPUT_BUCKET=bucket, PREFIX=folder, OUTPUT_BUCKET=target[0], OUTPUT_PREFIX=target[1])
+    with S3DataProcessor.from_settings(replace(settings, output_prefix=target[1])) as processor:
         report = processor.run(
-            None if whole_prefix else [key], force=options.force, dry_run=options.dry_run, on_result=screen.result
+            [key] if key != folder else None, force=options.force, dry_run=options.dry_run, on_result=screen.result
         )
     screen.summary(report)
     return FAILED if report.having(Outcome.FAILED) else OK
@@ -171,7 +191,7 @@ def _convert_to_files(source: tuple[str, str] | Path, folder: Path, given: Mappi
             return OK
         for target in targets.values():
             target.publish()
-        seconds = runtime.clock() - begun
+        seconds = max(runtime.clock() - begun, SECONDS_LEAST)
     sizes = ", ".join(f"{target.path} {target.bytes_written:,} bytes" for target in targets.values())
     screen.say(
         f"converted: {name}: {done.records:,} records in {seconds:.1f} s, {size / seconds / MEGABYTE:.0f} MB/s: {sizes}"
@@ -207,7 +227,9 @@ class _Screen:
     def say(self, line: str) -> None:
         if self._quiet and not line.startswith(("error", "failed", "interrupted")):
             return
-        sys.stderr.write(f"\r\x1b[K{line}\n" if self._moves else f"{line}\n")
+        # A key may hold what a terminal would obey.
+        shown = "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in line)
+        sys.stderr.write(f"\r\x1b[K{shown}\n" if self._moves else f"{shown}\n")
         sys.stderr.flush()
 
     def result(self, result: ObjectResult) -> None:
@@ -217,7 +239,8 @@ class _Screen:
 
     def summary(self, report: RunReport) -> None:
         told = report.summary()
-        counts = ", ".join(f"{count:,} {outcome}" for outcome, count in told["files"].items())
+        files = told["files"] | {Outcome.PLANNED.value: len(report.having(Outcome.PLANNED))}
+        counts = ", ".join(f"{count:,} {outcome}" for outcome, count in files.items() if count) or "nothing to convert"
         self.say(f"{counts}; {told['records']['written']:,} records in {told['seconds']['total']:.1f} s")
 
     def counting(
@@ -232,7 +255,7 @@ class _Screen:
                 now = clock()
                 if self._moves and now - shown > PROGRESS_SECONDS:
                     shown = now
-                    speed = read / MEGABYTE / max(now - begun, 1e-3)
+                    speed = read / MEGABYTE / max(now - begun, SECONDS_LEAST)
                     sys.stderr.write(
                         f"\r\x1b[K{read / max(1, size):4.0%} of {size / MEGABYTE:,.0f} MB, {speed:.0f} MB/s"
                     )
