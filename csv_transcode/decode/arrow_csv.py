@@ -22,8 +22,9 @@ PARSE_BYTES: Final = 1 << 20  # Arrow's own pieces: in cache, parse and cast too
 class BlockParser:
     """Parses blocks of records of ``width`` fields; holds Arrow's options, which are the same for the whole file."""
 
-    def __init__(self, dialect: Dialect, width: int) -> None:
+    def __init__(self, dialect: Dialect, width: int, piece_bytes: int = PARSE_BYTES) -> None:
         self._dialect = dialect
+        self._piece_bytes = piece_bytes
         self._width = width
         self._names = [str(index) for index in range(width)]
         self.schema = pa.schema([(name, pa.string()) for name in self._names])
@@ -44,13 +45,14 @@ class BlockParser:
 
         Raises RecordError for the first that breaks the format, with ``record`` counted from the block's start.
         """
-        parsed = self._parse_plain(block, PARSE_BYTES) if block.plain else None
+        parsed = self._parse_plain(block) if block.plain else None
         # Not plain; or a record longer than Arrow's pieces, or one that breaks the format: the scanner knows which, and
         # where. Arrow's own error is not even its context: it quotes the record, and no log may.
         return self._parse_strictly(block) if parsed is None else parsed
 
-    def _parse_plain(self, block: Block, piece_bytes: int) -> pa.Table | None:
-        read = pa_csv.ReadOptions(use_threads=False, block_size=piece_bytes, column_names=self._names)
+    def _parse_plain(self, block: Block) -> pa.Table | None:
+        pieces = self._piece_bytes if not _tears_a_line_end(block, self._piece_bytes) else len(block.data) + 1
+        read = pa_csv.ReadOptions(use_threads=False, block_size=pieces, column_names=self._names)
         parse = pa_csv.ParseOptions(
             delimiter=self._dialect.delimiter,
             quote_char=self._dialect.quote_char if block.quoted and self._dialect.quote_char else False,
@@ -79,6 +81,15 @@ class BlockParser:
         except RecordError as error:
             raise _placed(error, block) from error
         return pa.Table.from_arrays([string_array(column) for column in columns], schema=self.schema)
+
+
+def _tears_a_line_end(block: Block, piece_bytes: int) -> bool:
+    """Whether a CR LF, perhaps inside quotes, is cut in two where Arrow reads the block in pieces of ``piece_bytes``.
+
+    Arrow drops an LF at the start of a piece behind one that ends in CR, also where the two belong to a value.
+    """
+    ends = range(piece_bytes, len(block.data), piece_bytes)
+    return block.quoted and any(block.data[end - 1 : end + 1] == b"\r\n" for end in ends)
 
 
 def _ended(data: bytes) -> bytes:
