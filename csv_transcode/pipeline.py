@@ -223,6 +223,8 @@ class _Encoding:
         """Throw the outputs away, once nothing writes to them any more."""
         if self._group is not None and not self._group.cancel():
             self._group.exception()
+        if self._parquet:
+            self._parquet.abort()
         for target in self.targets.values():
             target.abort()
 

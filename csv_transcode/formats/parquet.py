@@ -32,11 +32,16 @@ class _Sink:
     closed = False
 
     def __init__(self, write: Write) -> None:
-        self._write = write
+        self._write: Write | None = write
         self._position = 0
 
+    def silence(self) -> None:
+        """Take what is written from now on, and pass nothing on."""
+        self._write = None
+
     def write(self, data: Any) -> int:  # noqa: ANN401 -- bytes or a buffer
-        self._write(data)
+        if self._write is not None:
+            self._write(data)
         size = memoryview(data).nbytes
         self._position += size
         return size
@@ -89,6 +94,11 @@ class ParquetEncoder:
             self.write_group(self._take())
         self._require_writer().close()
         return int(self._written[0].num_rows)
+
+    def abort(self) -> None:
+        """Write nothing any more: Arrow's writer would still write a footer when it is let go of."""
+        self._sink.silence()
+        self._pending = []
 
     def _take(self) -> list[pa.RecordBatch]:
         batches, self._pending, self._pending_bytes = self._pending, [], 0
