@@ -337,6 +337,15 @@ class TestSockets:
                 assert server.faults == []
                 assert len(server.ranges) == (13 if hint else 2)
 
+    def test_answers_that_are_always_too_short_are_given_up_saying_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with misbehaving(TEN_PARTS) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+            store = ObjectStore(make_client(connections_max=1, retries_max=0), Slept().runtime())
+            server.faults = [None, *[("short", 10)] * ANSWERS_MAX]
+            with pytest.raises(errors.RetryableStoreError, match="bytes 100 to 200 broke off 5 times") as caught:
+                list(opened(store, InlineExecutor(), readahead=1).chunks())
+            assert "the answer ended 50 bytes early" in str(caught.value.__cause__)
+
     def test_an_answer_from_another_place_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with misbehaving(TEN_PARTS) as server:
             monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
