@@ -12,7 +12,7 @@ loop over the rows. Long text stays where it is (:class:`Text`); only the length
                                  up to 8 bytes: branch, length and bytes, taken out of Arrow's own views
                                  else: branch and length; then a Text
 
-Arrow's buffers are read in place. What lies under nulls is never looked at: it decides no byte and no width. Like Arrow
+Arrow's buffers are read in place. What lies under nulls is encoded and then made zero: it decides no byte. Like Arrow
 in Python, all of this needs a little-endian processor.
 """
 
@@ -86,8 +86,8 @@ class Cell:
 class Text:
     """The bytes of the strings of one column, without their lengths.
 
-    ``arrays`` are Arrow binary arrays, together of one element a row. ``lengths`` are the bytes of each row, at most
-    ``longest``; where ``valid`` is 0 they are none, whatever the array says.
+    ``arrays`` are Arrow binary arrays, together of one element a row, with ``lengths``, at most ``longest``. Where
+    ``valid`` is 0 the row has no bytes all the same.
     """
 
     arrays: tuple[Array, ...]
@@ -117,10 +117,8 @@ def _nulls(column: Array) -> Iterator[Cell]:
 
 
 def _integers(column: Array) -> Iterator[Cell]:
-    valid, values = _valid(column), _numbers(column)
-    if valid is not None:
-        values = np.where(valid, values, 0)
-    yield _integer_cell(values, *bounds(values), valid)
+    values = _numbers(column)
+    yield _integer_cell(values, *bounds(values), _valid(column))
 
 
 def _floats(column: Array) -> Iterator[Cell]:
@@ -189,8 +187,6 @@ def _text_array(offsets: npt.NDArray[np.int32], data: pa.Buffer | None) -> Array
 def _text_cells(column: Array, offsets: Integers, arrays: tuple[Array, ...]) -> Iterator[Cell | Text]:
     valid = _valid(column)
     lengths = offsets[1:] - offsets[:-1]
-    if valid is not None:
-        lengths *= valid
     shortest, longest = bounds(lengths)
     if shortest == longest and valid is None and _part_count(longest) <= _WHOLE_TEXT_PARTS_MAX:
         yield _even_text_cell(column.buffers()[2], int(offsets[0]), longest, len(column))
