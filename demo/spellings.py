@@ -7,6 +7,7 @@ give all its text.
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from functools import partial
 from itertools import product
@@ -39,9 +40,17 @@ def agreements(texts: pa.Array[Any], values: pa.Array[Any]) -> Iterator[pa.Array
 def _doubles(texts: pa.Array[Any], values: pa.Array[Any]) -> Iterator[pa.Array[Any]]:
     pairs: list[tuple[Any, Any]] = list(zip(texts.to_pylist(), values.to_pylist(), strict=True))
     scale = next((len(text.partition(".")[2]) for text, value in pairs if value is not None), 0)
+    special = pa.array([value is not None and _same_special(text, value) for text, value in pairs], pa.bool_())
     for write in (partial(_at_scale, scale), _shortest, _without_point, _without_zero):
-        yield pc.equal(texts, _written(write, values))
+        yield pc.or_kleene(special, pc.equal(texts, _written(write, values)))
     yield pa.array([None if value is None else _same_exponent(text, value) for text, value in pairs], pa.bool_())
+
+
+def _same_special(text: str, value: float) -> bool:
+    """Whether an infinity, or no number at all, is what the text says, in whichever of its spellings."""
+    if math.isfinite(value) or text.lower().lstrip("-") not in {"inf", "infinity", "nan"}:
+        return False
+    return float(text) == value or (math.isnan(float(text)) and math.isnan(value))
 
 
 def _at_scale(scale: int, value: float) -> str:
