@@ -794,6 +794,41 @@ class TestHandler:
         with pytest.raises(errors.EventError):
             lambda_handler.lambda_handler(event, None)
 
+    @pytest.mark.parametrize("name", ["sns_s3", "s3_batch_1_0", "s3_batch_2_0", "step_functions_batch"])
+    def test_events_of_a_later_version_are_refused_and_not_taken_for_others(self, s3: S3Client, name: str) -> None:
+        put(s3, PLAIN_KEY, DAY)
+        with pytest.raises(errors.EventError, match="not supported yet"):
+            lambda_handler.lambda_handler(self.event(name), None)
+        assert keys(s3) == []
+
+    def test_column_types_may_lie_in_s3(self, s3: S3Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(s3, PLAIN_KEY, DAY)
+        put(s3, "types.json", b'{"id": "boolean"}')
+        monkeypatch.setenv("COLUMN_TYPES", f"s3://{LANDING}/types.json")
+        with pytest.raises(errors.FilesFailedError, match=r"record 1 \(line 2, byte 14\): the value of column 'id'"):
+            lambda_handler.lambda_handler(self.event("s3_put"), None)
+        put(s3, "types.json", b'{"id": "string"}')
+        monkeypatch.setenv("MAX_WORKERS", "3")  # another environment is another function
+        lambda_handler.lambda_handler(self.event("s3_put"), None)
+        assert parquet(s3, "processed/orders/2026-11-01.parquet")["id"].to_pylist() == ["1", "2", "3"]
+
+    def test_an_event_tells_a_key_and_the_newest_version_is_converted(self, s3: S3Client) -> None:
+        """Size, ETag and version of the event may be those of an older one, for events come late and out of order."""
+        put(s3, PLAIN_KEY, DAY * 100)
+        put(s3, PLAIN_KEY, DAY)
+        for _ in range(3):
+            lambda_handler.lambda_handler(self.event("s3_put_2_6_versioned"), None)
+        assert parquet(s3, "processed/orders/2026-11-01.parquet").to_pylist() == ROWS
+
+    def test_another_bucket_is_never_read(self, s3: S3Client) -> None:
+        s3.create_bucket(Bucket="another-bucket")
+        s3.put_object(Bucket="another-bucket", Key=PLAIN_KEY, Body=DAY)
+        event = self.event("s3_put")
+        event["Records"][0]["s3"]["bucket"]["name"] = "another-bucket"
+        answer = lambda_handler.lambda_handler(event, None)
+        assert answer["results"][0]["reason"] == "in bucket 'another-bucket', not in the input bucket"
+        assert keys(s3) == []
+
     def test_wrong_settings_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DEADLINE_MARGIN_SECONDS", "30")  # known, and not supported yet: never ignored
         with pytest.raises(errors.SettingsError, match="DEADLINE_MARGIN_SECONDS"):
