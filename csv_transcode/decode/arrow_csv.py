@@ -71,16 +71,25 @@ class BlockParser:
             return None
 
     def _parse_strictly(self, block: Block) -> pa.Table:
+        records, broken = self._scan(block)
         try:
-            records = [
-                record
-                for record in strict.scan(block.data, 0, self._dialect, final=True)
-                if record.fields or self._width == 1
-            ]
             columns = strict.columns_of(records, self._width, self._dialect)
         except RecordError as error:
             raise _placed(error, block) from error
+        if broken is not None:
+            raise _placed(broken, block) from broken
         return pa.Table.from_arrays([string_array(column) for column in columns], schema=self.schema)
+
+    def _scan(self, block: Block) -> tuple[list[strict.ScannedRecord], RecordError | None]:
+        """Return the records up to the first whose quotes are broken, and what is said of that one."""
+        records: list[strict.ScannedRecord] = []
+        try:
+            for record in strict.scan(block.data, 0, self._dialect, final=True):
+                if record.fields or self._width == 1:
+                    records.append(record)  # noqa: PERF401 -- what comes before an error is kept
+        except RecordError as error:
+            return records, error
+        return records, None
 
 
 def _tears_a_line_end(block: Block, piece_bytes: int) -> bool:

@@ -76,7 +76,7 @@ def read_head(chunks: Iterable[bytes], dialect: Dialect, cuts: Cuts, *, columns_
     if len(header) > columns_max:
         message = f"the header has {len(header)} columns, MAX_COLUMNS={columns_max} allows no more than that"
         raise LimitError(message)
-    start = first.end if dialect.header else first.start
+    start = first.end if dialect.header else 0  # blank lines before it may be empty values
     header = header if dialect.header else [""] * len(header)
     names = column_names(header)
     line = 1 + line_count(buffer[:start])
@@ -107,7 +107,7 @@ def _first_record(
             first = None
         except RecordError as error:
             encoding.require_no_nul(buffer[: error.offset], 0)
-            raise
+            raise error.counted_from(-1 if dialect.header else 0) from error
         # No further: what stands behind the first record is found in its turn, however much has arrived.
         encoding.require_no_nul(buffer if first is None else buffer[: first.end], 0)
         if first is not None or final:

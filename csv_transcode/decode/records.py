@@ -15,7 +15,7 @@ import numpy as np
 
 from csv_transcode.decode import strict
 from csv_transcode.decode.encoding import require_no_nul
-from csv_transcode.errors import LimitError, RecordError
+from csv_transcode.errors import LimitError, RecordError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -89,13 +89,18 @@ class RecordCutter:
         """Yield the source's stripes in order; those in which no record begins are left out."""
         blocks: list[Block] = []
         index = 0
-        for block in self._kept_blocks():
-            of_block = block.offset // self._cuts.stripe_bytes
-            if blocks and of_block != index:
+        try:
+            for block in self._kept_blocks():
+                of_block = block.offset // self._cuts.stripe_bytes
+                if blocks and of_block != index:
+                    yield Stripe(index, tuple(blocks))
+                    blocks = []
+                index = of_block
+                blocks.append(block)
+        except SourceError:
+            if blocks:  # what stands before it is looked at first
                 yield Stripe(index, tuple(blocks))
-                blocks = []
-            index = of_block
-            blocks.append(block)
+            raise
         if blocks:
             yield Stripe(index, tuple(blocks))
 
@@ -133,22 +138,42 @@ class RecordCutter:
         length = self._plain_length(span)
         data = self._buffer[self._start : self._start + length]
         plain, quoted = is_plain(data, self._dialect) if length else (False, True)
-        if not plain:
-            length = self._strict_length(span)
-            data = self._buffer[self._start : self._start + length]
-        require_no_nul(data, self._offset)
+        length = self._sound_length(data) if plain else self._strict_length(span)
+        data = self._buffer[self._start : self._start + length]
         block = Block(data, self._offset, self._line, plain, quoted)
-        if length > self._cuts.record_bytes_max:
-            self._require_short_records(block)
         self._offset += length
         self._line += line_count(data)
         self._start += length
         return block
 
-    def _require_short_records(self, block: Block) -> None:
-        start, length = longest_record(block.data, self._dialect)
-        if length > self._cuts.record_bytes_max:
-            raise self._too_long(start, length)
+    def _sound_length(self, data: bytes) -> int:
+        """Return the bytes of a plain block before its first unsound record; raises what is wrong with the very first.
+
+        So a block ends before such a record, and what is wrong further up is found first.
+        """
+        nul = data.find(b"\0")
+        if nul == -1 and len(data) <= self._cuts.record_bytes_max:
+            return len(data)
+        edges = record_edges(data, self._dialect)
+        unsound = np.diff(edges) > self._cuts.record_bytes_max
+        if nul != -1:
+            unsound[np.searchsorted(edges, nul, side="right") - 1] = True
+        if not unsound.any():
+            return len(data)
+        first = int(unsound.argmax())
+        if first == 0:
+            self._require_sound(0, int(edges[1]))
+        return int(edges[first])
+
+    def _require_sound(self, start: int, end: int) -> None:
+        """Raise where the record at ``start`` to ``end`` of what is held is too long, or holds a NUL byte."""
+        if end - start > self._cuts.record_bytes_max:
+            raise self._too_long(start, end - start)
+        require_no_nul(self._buffer[self._start + start : self._start + end], self._offset + start)
+
+    def _is_sound(self, start: int, end: int) -> bool:
+        nul = self._buffer.find(b"\0", self._start + start, self._start + end)
+        return nul == -1 and end - start <= self._cuts.record_bytes_max
 
     def _plain_length(self, span: int) -> int:
         """Return the bytes up to the first record end that reaches ``span``, provided that quotes come in pairs.
@@ -178,23 +203,36 @@ class RecordCutter:
     def _strict_length(self, span: int) -> int:
         """Return the bytes up to the first record end that reaches ``span``, by the strict scanner.
 
-        Where a record breaks the format before that, all that is held: whoever parses it meets the same error, and
-        knows how many records came before.
+        As in ``_sound_length``, no further than the first unsound record. Where one breaks the format before that, all
+        that is held: whoever parses it meets the same error, and knows how many records came before.
         """
         at = 0
         while at < span and self._fill(at + 1) > at:
             try:
                 for record in strict.scan(self._buffer, self._start + at, self._dialect, final=self._ended):
-                    at = record.end - self._start
+                    end = record.end - self._start
+                    if at and not self._is_sound(at, end):
+                        return at
+                    self._require_sound(at, end)
+                    at = end
                     if at >= span:
                         break
             except strict.Unfinished:
                 if self._held() - at > self._cuts.record_bytes_max:
-                    raise self._too_long(at, self._held() - at) from None
+                    return self._end_before_long(at, self._held() - at)
                 self._fill(2 * self._held() + 1)
-            except RecordError:
+            except RecordError as error:
+                broken = self._held() if error.detail == strict.NEVER_ENDS else error.offset - self._start
+                if broken - at > self._cuts.record_bytes_max:  # whoever holds less says so, too
+                    return self._end_before_long(at, broken - at)
                 return self._held()
         return at
+
+    def _end_before_long(self, at: int, length: int) -> int:
+        """Return where a block ends before the record at ``at``, which is too long; raises where that is the first."""
+        if at:
+            return at
+        raise self._too_long(at, length)
 
     def _too_long(self, at: int, length: int) -> LimitError:
         line = self._line + line_count(self._buffer[self._start : self._start + at])
@@ -262,15 +300,12 @@ def is_plain(data: bytes, dialect: Dialect) -> tuple[bool, bool]:
     return sound and _returns_in_place(view, data, quotes), len(quotes) > 0
 
 
-def longest_record(data: bytes, dialect: Dialect) -> tuple[int, int]:
-    """Return (start, length) of the longest record of ``data``, whole records whose quotes come in pairs."""
-    view = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero((view == LF) | (view == CR)) + 1
-    outside = np.searchsorted(_positions(data, dialect.quote_char), ends) % 2 == 0
-    edges = np.concatenate(([0], ends[outside], [len(data)]))
-    lengths = np.diff(edges)
-    longest = int(lengths.argmax())
-    return int(edges[longest]), int(lengths[longest])
+def record_edges(data: bytes, dialect: Dialect) -> npt.NDArray[np.intp]:
+    """Return where the records of a plain block begin, and where the last one ends."""
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == LF) + 1
+    outside = ends[np.searchsorted(_positions(data, dialect.quote_char), ends) % 2 == 0]
+    last = () if len(outside) and outside[-1] == len(data) else (len(data),)
+    return np.concatenate(((0,), outside, last)).astype(np.intp)
 
 
 def _positions(data: bytes, char: str | None) -> npt.NDArray[np.intp]:

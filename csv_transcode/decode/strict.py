@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from csv_transcode.errors import FieldCountError, RecordError
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from csv_transcode.decode.dialect import Dialect
+
+NEVER_ENDS: Final = "a quoted field begins here and never ends"
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _scan_quoted(
     if match is None or (match.end() == len(data) and not final):
         if not final:
             raise Unfinished
-        raise _Broken(start, "quote", "a quoted field begins here and never ends")
+        raise _Broken(start, "quote", NEVER_ENDS)
     end = match.end()
     following = data[end : end + 1]
     if following not in (b"", b"\r", b"\n", dialect.delimiter.encode()):

@@ -125,7 +125,7 @@ def test_where_the_records_begin(data: bytes, header: Sequence[str], offset: int
 
 def test_without_a_header_the_first_record_stays_one() -> None:
     head = required(b"\n1,2\n3,4\n", dialect=Dialect(header=False))
-    assert (head.header, head.names, head.offset, head.line) == (("", ""), ("column_1", "column_2"), 1, 2)
+    assert (head.header, head.names, head.offset, head.line) == (("", ""), ("column_1", "column_2"), 0, 1)
 
 
 def test_a_refusal_names_the_delimiter_that_was_read_with() -> None:

@@ -13,8 +13,8 @@ from csv_transcode.decode.arrow_csv import PARSE_BYTES, BlockParser
 from csv_transcode.decode.dialect import Dialect
 from csv_transcode.decode.inference import TypeRules
 from csv_transcode.decode.reader import StripeDecoder, read_head
-from csv_transcode.decode.records import Block, Cuts, is_plain, longest_record
-from csv_transcode.errors import LimitError, RecordError
+from csv_transcode.decode.records import Block, Cuts, is_plain, record_edges
+from csv_transcode.errors import EncodingError, FieldCountError, LimitError, RecordError, SourceError
 from tests.profiles import examples
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def strict_columns(data: bytes, width: int, dialect: Dialect = DIALECT) -> list[
 @example((b'""', 1), ("",), 1 << 20)
 @example((b'\n\n""\n', 1), ("",), 1 << 20)
 @example((b'a,b\nc,"d\r\ne"\n', 2), ("",), 9)  # the LF at the start of Arrow's second piece belongs to the value
-@examples(300)
+@examples(150)
 def test_what_is_plain_arrow_reads_as_the_scanner_does(
     source: tuple[bytes, int], null_values: tuple[str, ...], piece_bytes: int
 ) -> None:
@@ -66,7 +66,7 @@ def test_what_is_plain_arrow_reads_as_the_scanner_does(
 
 
 @given(st.text('ab",\r\n é\ufeff', max_size=16), st.integers(1, 3))
-@examples(250)
+@examples(150)
 def test_no_text_at_all_is_plain_and_read_otherwise(text: str, width: int) -> None:
     data = text.encode()
     plain, quoted = is_plain(data, DIALECT)
@@ -181,7 +181,7 @@ def _chunks(data: bytes, sizes: list[int]) -> list[bytes]:
 )
 @example((b"a\n\n\nb\n\n\n", 1), 2, 1, [1])
 @example((b'"\n\n\n\n\n\n\n",b\nc,d\n', 2), 3, 2, [1])
-@examples(300)
+@examples(150)
 def test_blocks_and_arrivals_change_no_stripe(
     source: tuple[bytes, int], stripe_bytes: int, block_bytes: int, sizes: list[int]
 ) -> None:
@@ -258,9 +258,33 @@ def test_blank_lines_that_wait_are_bounded() -> None:
 
 
 @given(sources())
-@examples(150)
-def test_the_longest_record(source: tuple[bytes, int]) -> None:
-    data = source[0].replace(b"\r\n", b"\n")  # which it takes for two line ends, and a record of one byte
-    assume(data)
-    lengths = [record.end - record.start for record in strict.scan(data, 0, DIALECT, final=True)]
-    assert longest_record(data, DIALECT)[1] == max(lengths)
+@examples(60)
+def test_where_the_records_of_a_plain_block_begin(source: tuple[bytes, int]) -> None:
+    data, _ = source
+    assume(data and is_plain(data, DIALECT)[0])
+    ends = [record.end for record in strict.scan(data, 0, DIALECT, final=True)]
+    assert record_edges(data, DIALECT).tolist() == [0, *ends]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("block_bytes", [1, 16, 1000])
+@pytest.mark.parametrize("end", [b"\n", b"\r"], ids=["plain", "strict"])
+@pytest.mark.parametrize(
+    ("later", "error"),
+    [
+        pytest.param(b"1," + b"2" * 60, LimitError, id="a record beyond the limit"),
+        pytest.param(b'1,"' + b"2" * 60, LimitError, id="a quote without end"),
+        pytest.param(b"1,\0", EncodingError, id="NUL"),
+        pytest.param(b'1,2"', RecordError, id="a quote"),
+        pytest.param(b"\xff,2", RecordError, id="not UTF-8"),
+    ],
+)
+def test_the_first_of_two_errors_is_the_one_named(
+    later: bytes, error: type[SourceError], end: bytes, block_bytes: int, size: int
+) -> None:
+    cuts = Cuts(1000, block_bytes, LIMIT)
+    lines = [b"g,h", b"1,2", later, b"3,4", b'5"6,7' + b"8" * 60, b"9,\0", b""]
+    with pytest.raises(error, match=r"line 3\b|byte 10\b"):
+        cut(end.join(lines), cuts, [size])
+    with pytest.raises(FieldCountError, match=r"record 1 \(line 2, byte 4\)"):
+        cut(end.join([b"g,h", b"1", *lines[2:]]), cuts, [size])
