@@ -176,7 +176,7 @@ class _Encoding:
     ) -> None:
         self.targets = targets
         self._pools = pools
-        self._group: Future[None] | None = None
+        self._group: Future[Any] | None = None  # what still writes to the Parquet target
         parquet, avro = targets.get("parquet"), targets.get("avro")
         self._parquet = ParquetEncoder(schema, plan.parquet_compression, parquet.write) if parquet else None
         self.avro = AvroEncoder.plan(_with_originals(schema, header), plan.avro_codec) if avro else None
@@ -207,7 +207,7 @@ class _Encoding:
         """Write what is left; raises ConservationError unless every output has ``records`` rows."""
         self._await_group()
         rows = {}
-        closing = self._pools.encode.submit(self._parquet.close) if self._parquet else None
+        self._group = closing = self._pools.encode.submit(self._parquet.close) if self._parquet else None
         if self._container:
             self._container.close()
             rows["avro"] = self._container.record_count

@@ -7,6 +7,7 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -275,6 +276,15 @@ def test_the_first_error_in_the_file_wins_and_targets_are_aborted(
     assert all(target.aborted and not target.finished for target in rig.opened)
 
 
+@pytest.mark.parametrize(
+    ("header", "record"), [pytest.param(True, 0, id="the header"), pytest.param(False, 1, id="the first record")]
+)
+def test_the_header_is_record_0(*, header: bool, record: int) -> None:
+    plan = replace(plan_of(), dialect=Dialect(header=header))
+    with pytest.raises(RecordError, match=rf"record {record} \(line 2, byte 4\)"):
+        read_table([b'\na,b"\n1,2\n'], plan)
+
+
 def test_an_error_behind_a_contradiction_has_its_record_too() -> None:
     data = b"a,b\n" + MANY + b"x,2\n" + MANY + b"1\n" + MANY
     rig = Rig(data)
@@ -290,6 +300,33 @@ def test_a_target_without_room_aborts_all(data: bytes, workers: int) -> None:
     with pools(workers, 3) as threads, pytest.raises(OSError, match="no room"):
         rig.run(plan_of(), threads)
     assert all(target.aborted and not target.finished for target in rig.opened)
+
+
+def test_a_target_is_not_aborted_while_its_footer_is_written() -> None:
+    writing, aborted = Event(), Event()
+    writes: list[str] = []
+
+    class Slow(MemoryTarget):
+        def write(self, data: Any, /) -> object:
+            writing.set()
+            aborted.wait(0.1)  # as long as it takes to see an abort that does not wait
+            writes.append("aborted" if self.aborted else "standing")
+            return super().write(data)
+
+        def abort(self) -> None:
+            super().abort()
+            aborted.set()
+
+    class Failing(MemoryTarget):
+        def write(self, data: Any, /) -> object:
+            assert writing.wait(30)
+            message = f"no room for {len(data)} bytes"
+            raise OSError(message)
+
+    with pools(1, 1) as threads, pytest.raises(OSError, match="no room"):
+        transcode(lambda: [b"a,b\n"], lambda: {"parquet": Slow(), "avro": Failing()}, plan_of(), threads)
+    assert writes
+    assert "aborted" not in writes
 
 
 def test_a_source_that_fails_midway_aborts_all() -> None:
@@ -323,6 +360,11 @@ def test_one_format_alone_has_the_bytes_it_has_beside_the_other(formats: tuple[s
     with pools(0, 1) as threads:
         transcode(lambda: [STEADY], lambda: {formats[0]: target}, replace(plan_of(), formats=formats), threads)
     assert bytes(target.data) == outputs(STEADY, plan_of())[formats[0]]
+
+
+def test_without_a_header_blank_lines_are_values_of_the_one_column_from_the_start() -> None:
+    table = read_table([b"\n\r\n1\n\n2\n\n"], replace(plan_of(), dialect=Dialect(header=False)))
+    assert table.to_pydict() == {"column_1": [None, None, 1, None, 2]}
 
 
 def test_without_a_header_every_record_is_a_row() -> None:
