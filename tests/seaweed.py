@@ -32,8 +32,8 @@ _PORTS: Final = (
     *("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc"),
     *("s3.port", "s3.port.grpc", "admin.port", "admin.port.grpc"),
 )
-# Waits for its standard input to end, which happens when the test run is killed, and takes the server along.
-_GUARD: Final = 'read -r _; kill -9 "$1"'
+# Its standard input ends when the test run is killed; then it ends the server, and removes what that left.
+_GUARD: Final = 'read -r _; kill -9 "$1"; shift; rm -f "$@"'
 
 
 class NotInstalledError(Exception):
@@ -42,9 +42,10 @@ class NotInstalledError(Exception):
 
 @dataclass(frozen=True)
 class SeaweedServer:
-    """A running server: where it answers and who may ask."""
+    """A running server: where it answers, and who may ask."""
 
     endpoint_url: str
+    pid: int
     access_key: str = ACCESS_KEY
     secret_key: str = SECRET_KEY
     region: str = "us-east-1"
@@ -77,7 +78,7 @@ def seaweed(directory: Path, *, memory_mib: int = 200) -> Iterator[SeaweedServer
     for start in range(1, STARTS_MAX + 1):
         with _process(binary, directory, memory_mib) as (process, port):
             if _answers(process, port):
-                yield SeaweedServer(f"http://{LOOPBACK}:{port}")
+                yield SeaweedServer(f"http://{LOOPBACK}:{port}", process.pid)
                 return
         if start == STARTS_MAX:  # somebody else may have taken one of the free ports: try others before giving up
             message = f"SeaweedFS did not come up:\n{(directory / 'weed.log').read_text(errors='replace')[-2000:]}"
@@ -96,18 +97,19 @@ def _process(binary: Path, directory: Path, memory_mib: int) -> Iterator[tuple[s
             [binary, *_arguments(directory, ports)], cwd=directory, env=environment, stdout=log, stderr=log
         )
     try:
-        with _guarded(process):
+        with _guarded(process, _sockets(ports)):
             yield process, ports["s3.port"]
     finally:
         process.kill()
         process.wait()
-        _remove_sockets(ports)
+        for leftover in _sockets(ports):
+            leftover.unlink(missing_ok=True)
 
 
 @contextmanager
-def _guarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _guarded(process: subprocess.Popen[bytes], leftovers: list[Path]) -> Iterator[None]:
     """See to it that ``process`` does not outlive this one, even where this one is killed."""
-    command = ["/bin/sh", "-c", _GUARD, "guard", str(process.pid)]
+    command = ["/bin/sh", "-c", _GUARD, "guard", str(process.pid), *map(str, leftovers)]
     guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield
@@ -116,11 +118,10 @@ def _guarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
         guard.communicate()
 
 
-def _remove_sockets(ports: dict[str, int]) -> None:
-    """Remove what the server leaves outside its directory: it has no option for these."""
-    for name, port in ports.items():
-        component = name.split(".")[0]
-        Path(f"/tmp/seaweedfs-{component}-grpc-{port}.sock").unlink(missing_ok=True)  # noqa: S108
+def _sockets(ports: dict[str, int]) -> list[Path]:
+    """Return what the server leaves outside its directory: it has no option for these."""
+    names = (f"seaweedfs-{name.split('.')[0]}-grpc-{port}.sock" for name, port in ports.items())
+    return [Path("/tmp", name) for name in names]  # noqa: S108
 
 
 def _arguments(directory: Path, ports: dict[str, int]) -> list[str]:
