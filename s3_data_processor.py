@@ -302,8 +302,7 @@ class S3DataProcessor:
     def _open_source(self, obj: EventObject, if_none_match: str | None) -> Source | DownloadedSource | None:
         bucket = self.settings.input_bucket
         if self.settings.use_wrangler:
-            endpoint_url = self._client.meta.endpoint_url
-            return download_source(self._store, bucket, obj.key, if_none_match=if_none_match, endpoint_url=endpoint_url)
+            return download_source(self._store, bucket, obj.key, if_none_match=if_none_match, client=self._client)
         return open_source(
             self._store,
             bucket,

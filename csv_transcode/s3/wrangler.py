@@ -22,6 +22,8 @@ from csv_transcode.s3.translation import foreign_errors, translated
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mypy_boto3_s3 import S3Client
+
     from csv_transcode.s3.store import ObjectStore
 
 DOWNLOAD_BYTES_MAX: Final = 128 << 20
@@ -57,10 +59,12 @@ def download_source(
     key: str,
     *,
     if_none_match: str | None,
-    endpoint_url: str,
+    client: S3Client,
     bytes_max: int = DOWNLOAD_BYTES_MAX,
 ) -> DownloadedSource | None:
     """Download the object at ``key``; None where it still has the ETag ``if_none_match``.
+
+    ``client`` is the one that ``store`` sends its requests by; awswrangler sends its own by it, too.
 
     Raises LimitError for one larger than ``bytes_max``, PreconditionFailedError for one that changed on the way, and
     StoreError for a key that awswrangler would take for another.
@@ -80,7 +84,7 @@ def download_source(
         )
         raise LimitError(message)
     pinned = None if seen.version_id == _NULL_VERSION else seen.version_id
-    content = _download(bucket, key, pinned, endpoint_url)
+    content = _download(client, bucket, key, pinned)
     after = seen if pinned else store.head(bucket, key)
     if after is None or after.etag != seen.etag:
         message = f"s3://{bucket}/{key} changed while it was downloaded"
@@ -91,14 +95,31 @@ def download_source(
     return DownloadedSource(bucket, key, seen.etag, seen.version_id, content)
 
 
-def _download(bucket: str, key: str, version_id: str | None, endpoint_url: str) -> memoryview:
+def _download(client: S3Client, bucket: str, key: str, version_id: str | None) -> memoryview:
     import awswrangler as wr  # noqa: PLC0415 -- half a second that only USE_WRANGLER pays
 
     buffer = io.BytesIO()
-    wr.config.s3_endpoint_url = endpoint_url
+    session: Any = _SessionOfOneClient(client)
     options: dict[str, Any] = {"version_id": version_id} if version_id else {}
     try:
-        wr.s3.download(path=f"s3://{bucket}/{key}", local_file=buffer, use_threads=False, **options)
+        wr.s3.download(
+            path=f"s3://{bucket}/{key}", local_file=buffer, use_threads=False, boto3_session=session, **options
+        )
     except foreign_errors() as error:
         raise translated(error, f"awswrangler.s3.download s3://{bucket}/{key}") from error
     return buffer.getbuffer()
+
+
+class _SessionOfOneClient:
+    """What awswrangler asks for a client: credentials, endpoint, retries and time limits are those of the others.
+
+    A session of awswrangler's own would take them from wherever the process has some (boto3's default session may
+    have been made for another account), and not from the client that the processor was given.
+    """
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+
+    def client(self, **_: object) -> S3Client:
+        """Return the one client, whatever is asked for."""
+        return self._client

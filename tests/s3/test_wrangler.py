@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import awswrangler as wr
 import boto3
 import pytest
 
@@ -16,25 +15,15 @@ from tests.conftest import INPUT_BUCKET as BUCKET
 from tests.s3.faults import operations, record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from mypy_boto3_s3 import S3Client
 
 DAY = b"id\n1\n"
 
 
-@pytest.fixture
-def session(s3: S3Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Yield the session that awswrangler makes its clients of, and end it with the test."""
-    assert s3.list_buckets()["Buckets"]
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    boto3.setup_default_session()
-    yield boto3.DEFAULT_SESSION
-    wr.config.reset("s3_endpoint_url")
-
-
 def fetch(s3: S3Client, key: str, **options: Any) -> DownloadedSource | None:
-    given = {"if_none_match": None, "endpoint_url": s3.meta.endpoint_url} | options
+    given = {"if_none_match": None, "client": s3} | options
     return download_source(ObjectStore(s3, Runtime()), BUCKET, key, **given)
 
 
@@ -47,12 +36,11 @@ def put(s3: S3Client, key: str, body: bytes = DAY) -> str:
     return s3.put_object(Bucket=BUCKET, Key=key, Body=body)["ETag"].strip('"')
 
 
-def during_download(session: Any, act: Callable[[], object]) -> None:
+def during_download(s3: S3Client, act: Callable[[], object]) -> None:
     """Call ``act`` just before awswrangler asks for the bytes."""
-    session.events.register_first("before-send.s3.GetObject", lambda **_: act() and None)
+    s3.meta.events.register_first("before-send.s3.GetObject", lambda **_: act() and None)
 
 
-@pytest.mark.usefixtures("session")
 class TestKeys:
     @pytest.mark.parametrize(
         "key",
@@ -86,7 +74,6 @@ class TestKeys:
             fetch(s3, key)
 
 
-@pytest.mark.usefixtures("session")
 class TestLimits:
     def test_an_object_over_the_budget_is_refused_before_a_byte_of_it_comes(self, s3: S3Client) -> None:
         put(s3, "day.csv", b"x" * 11)
@@ -108,6 +95,13 @@ class TestLimits:
         put(s3, "day.csv", b"")
         assert content(fetch(s3, "day.csv")) == b""
 
+    def test_no_other_session_of_the_process_is_asked(self, s3: S3Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        """boto3's default session may be of another account."""
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session())
+        monkeypatch.setattr(boto3.Session, "client", lambda *_, **__: pytest.fail("another client was made"))
+        put(s3, "day.csv")
+        assert content(fetch(s3, "day.csv")) == DAY
+
     def test_a_missing_object(self, s3: S3Client) -> None:
         with pytest.raises(errors.ObjectNotFoundError):
             fetch(s3, "day.csv")
@@ -128,44 +122,44 @@ class TestVersions:
     def versioning(self, s3: S3Client, status: Any) -> None:
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
 
-    def test_an_object_that_changes_on_the_way_is_refused(self, s3: S3Client, session: Any) -> None:
+    def test_an_object_that_changes_on_the_way_is_refused(self, s3: S3Client) -> None:
         put(s3, "day.csv")
-        during_download(session, lambda: put(s3, "day.csv", b"id\n2\n"))
+        during_download(s3, lambda: put(s3, "day.csv", b"id\n2\n"))
         with pytest.raises(errors.PreconditionFailedError, match="changed while it was downloaded"):
             fetch(s3, "day.csv")
 
-    def test_an_object_that_is_deleted_on_the_way_is_refused(self, s3: S3Client, session: Any) -> None:
+    def test_an_object_that_is_deleted_on_the_way_is_refused(self, s3: S3Client) -> None:
         put(s3, "day.csv")
-        during_download(session, lambda: s3.delete_object(Bucket=BUCKET, Key="day.csv"))
+        during_download(s3, lambda: s3.delete_object(Bucket=BUCKET, Key="day.csv"))
         with pytest.raises((errors.PreconditionFailedError, errors.ObjectNotFoundError)):
             fetch(s3, "day.csv")
 
-    def test_where_versions_are_kept_the_one_that_was_seen_comes(self, s3: S3Client, session: Any) -> None:
+    def test_where_versions_are_kept_the_one_that_was_seen_comes(self, s3: S3Client) -> None:
         self.versioning(s3, "Enabled")
         version = s3.put_object(Bucket=BUCKET, Key="day.csv", Body=DAY)["VersionId"]
-        during_download(session, lambda: put(s3, "day.csv", b"id\n2\n"))
+        during_download(s3, lambda: put(s3, "day.csv", b"id\n2\n"))
         source = fetch(s3, "day.csv")
         assert content(source) == DAY
         assert source is not None
         assert source.version_id == version
 
     @pytest.mark.parametrize("status", ["Enabled", "Suspended"])
-    def test_a_version_without_an_id_can_be_overwritten(self, s3: S3Client, session: Any, status: str) -> None:
+    def test_a_version_without_an_id_can_be_overwritten(self, s3: S3Client, status: str) -> None:
         """What was there before versions were kept is version ``null``."""
         put(s3, "day.csv")
         self.versioning(s3, status)
         pretend_null_version(s3)
-        during_download(session, lambda: put(s3, "day.csv", b"id\n2\n"))
+        during_download(s3, lambda: put(s3, "day.csv", b"id\n2\n"))
         with pytest.raises(errors.PreconditionFailedError, match="changed while it was downloaded"):
             fetch(s3, "day.csv")
 
-    def test_a_body_of_another_length_is_refused(self, s3: S3Client, session: Any) -> None:
+    def test_a_body_of_another_length_is_refused(self, s3: S3Client) -> None:
         put(s3, "day.csv")
 
         def ask_for_less(request: Any, **_: object) -> None:
             request.headers["Range"] = "bytes=0-1"
 
-        session.events.register_first("before-send.s3.GetObject", ask_for_less)
+        s3.meta.events.register_first("before-send.s3.GetObject", ask_for_less)
         with pytest.raises(errors.RetryableStoreError, match="2 bytes came, 5 stand there"):
             fetch(s3, "day.csv")
 
