@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from contextlib import ExitStack
@@ -21,7 +20,6 @@ from csv_transcode.pipeline import Pools, transcode
 from csv_transcode.report import Outcome
 from csv_transcode.runtime import Runtime
 from csv_transcode.settings import Settings, variables
-from csv_transcode.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -60,7 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     screen = _Screen(quiet=options.quiet)
     use_lean_allocators()
-    get_logger().addHandler(logging.NullHandler())  # the screen says it; else logging would, as its last resort
     try:
         return _convert(options, screen)
     except SettingsError as error:

@@ -27,8 +27,14 @@ _FIELDS: Final = "event_fields"
 
 
 def get_logger() -> logging.Logger:
-    """Return the package's logger. As in any library, it writes nothing of its own until it is configured."""
-    return logging.getLogger(LOGGER_NAME)
+    """Return the package's logger. As in any library, it writes nothing of its own until it is configured.
+
+    The handler that does nothing keeps Python's last resort from printing bare event names to a notebook.
+    """
+    logger = logging.getLogger(LOGGER_NAME)
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    return logger
 
 
 def configure_logging(level: str, stream: TextIO | None = None) -> logging.Logger:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -138,3 +140,10 @@ def test_any_fields_make_one_line_of_json(fields: dict[str, Any]) -> None:
     log_event(configure_logging("INFO", stream), logging.INFO, "event", fields=fields)
     assert len(stream.getvalue().splitlines()) == 1
     assert json.loads(stream.getvalue(), parse_constant=pytest.fail)["event"] == "event"
+
+
+def test_a_library_that_nobody_configured_prints_nothing() -> None:
+    """Python's last resort would print the bare names of the events."""
+    code = "import logging; from csv_transcode import telemetry as t; t.log_event(t.get_logger(), logging.ERROR, 'e')"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert (ran.stdout, ran.stderr) == ("", "")
