@@ -20,6 +20,8 @@ NINE: Final = ord("9")
 
 def observe(texts: Texts) -> tuple[int, pa.Array[Any] | None]:
     """Return (first record that is no int64, the values where all are)."""
+    if not grammar.is_int64(texts.array[0].as_py()):  # a cast that fails takes 400 ns a value, 50 times a good one
+        return texts.record(0), None
     values = _all_int64(texts)
     if values is not None:
         return NEVER, values

@@ -26,6 +26,8 @@ FIRST_MICROSECOND: Final = FIRST_DAY * 86_400 * 1_000_000
 
 def observe_dates(texts: Texts) -> tuple[int, pa.Array[Any] | None]:
     """Return (first record that is no date, the values where all are)."""
+    if not grammar.is_date(texts.array[0].as_py()):  # a cast that fails is slow
+        return texts.record(0), None
     values = _all_dates(texts)
     if values is not None:
         return NEVER, values

@@ -59,12 +59,12 @@ def observe(texts: Texts, known: NumberEvidence = NOTHING) -> tuple[NumberEviden
 
     What ``known``, the evidence of earlier records, shows already need not be shown again.
     """
+    if _shape(texts.array[0].as_py()) is None:  # the rest no longer matters
+        return NumberEvidence(unfit=texts.record(0)), None
     low, high = texts.byte_range
     if low >= MINUS and high <= NINE:
         uniform = _observe_uniform(texts, known)
         return _observe_plain(texts, known) if uniform is None else uniform
-    if _shape(texts.array[0].as_py()) is None:  # the rest no longer matters
-        return NumberEvidence(unfit=texts.record(0)), None
     foreign = np.flatnonzero((texts.window < MINUS) | (texts.window > NINE)) + int(texts.starts[0])
     others = np.unique(np.searchsorted(texts.ends, foreign, side="right"))
     evidence = _observe_each(texts.subset(others))

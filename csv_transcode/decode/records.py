@@ -139,7 +139,8 @@ class RecordCutter:
         data = self._buffer[self._start : self._start + length]
         plain, quoted = is_plain(data, self._dialect) if length else (False, True)
         length = self._sound_length(data) if plain else self._strict_length(span)
-        data = self._buffer[self._start : self._start + length]
+        if length != len(data):  # megabytes, that need not be copied again
+            data = self._buffer[self._start : self._start + length]
         block = Block(data, self._offset, self._line, plain, quoted)
         self._offset += length
         self._line += line_count(data)

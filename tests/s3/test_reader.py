@@ -52,7 +52,12 @@ def both_executors() -> Iterator[Executor]:
 
 
 def opened(
-    store: ObjectStore, executor: Executor, *, size_hint: int | None = None, part_bytes: int = PART, readahead: int = 2
+    store: ObjectStore,
+    executor: Executor,
+    *,
+    size_hint: int | None = None,
+    part_bytes: int = PART,
+    range_parts: int = 1,
 ) -> Source:
     source = open_source(
         store,
@@ -61,7 +66,7 @@ def opened(
         size_hint=size_hint,
         if_none_match=None,
         part_bytes=part_bytes,
-        readahead=readahead,
+        range_parts=range_parts,
         executor=executor,
     )
     assert source is not None
@@ -122,6 +127,29 @@ class TestRequests:
             asked = [request.headers.get("range", "") for request in sent]
             assert sorted(asked) == sorted(f"bytes={each}" if each else "" for each in ranges)
 
+    @pytest.mark.parametrize(
+        ("size", "hint", "ranges"),
+        [
+            (1000, 1000, ["0-299", "300-599", "600-899", "900-999"]),
+            (1000, None, [None, "300-599", "600-899", "900-999"]),
+            (300, 300, [None]),
+            (250, None, [None]),
+            (301, 301, ["0-299", "300-300"]),
+        ],
+    )
+    def test_one_request_brings_several_parts(
+        self, store: ObjectStore, s3: S3Client, *, size: int, hint: int | None, ranges: list[str | None]
+    ) -> None:
+        put(s3, TEN_PARTS[:size])
+        for executor in both_executors():
+            sent = record(s3)
+            source = opened(store, executor, size_hint=hint, range_parts=3)
+            for _ in range(2):
+                assert b"".join(source.chunks()) == TEN_PARTS[:size]
+            asked = [request.headers.get("range") for request in sent]
+            again = ranges if size <= 300 else ["0-299", *ranges[1:]]
+            assert asked == [each and f"bytes={each}" for each in (*ranges, *again)]
+
     def test_every_request_after_the_first_asks_for_the_first_ones_etag(self, store: ObjectStore, s3: S3Client) -> None:
         etag = put(s3, TEN_PARTS)
         sent = record(s3)
@@ -157,14 +185,14 @@ class TestRequests:
 
 
 class TestMemory:
-    @pytest.mark.parametrize("readahead", [1, 2, 5, 50])
-    def test_no_more_parts_wait_than_read_ahead(self, store: ObjectStore, s3: S3Client, readahead: int) -> None:
+    @pytest.mark.parametrize("range_parts", [1, 3, 50])
+    def test_one_part_waits_while_one_is_used(self, store: ObjectStore, s3: S3Client, range_parts: int) -> None:
         put(s3, TEN_PARTS)
         executor = InlineExecutor()
-        chunks = opened(store, executor, readahead=readahead).chunks()
+        chunks = opened(store, executor, range_parts=range_parts).chunks()
         assert executor.submitted == 0
         assert b"".join(chunks) == TEN_PARTS
-        assert executor.waiting_max == min(readahead, 10)
+        assert (executor.submitted, executor.waiting_max) == (10, 1)
 
     def test_pieces_are_bounded_and_never_empty(self, store: ObjectStore, s3: S3Client) -> None:
         body = TEN_PARTS * 2600
@@ -184,7 +212,7 @@ class TestMemory:
                 assert next(chunks) == TEN_PARTS[:PART]
             assert b"".join(source.chunks()) == TEN_PARTS
             if isinstance(executor, InlineExecutor):
-                assert executor.submitted == 3 + 10
+                assert executor.submitted == 2 + 10
 
     def test_closing_an_unread_source_closes_its_answer(self, store: ObjectStore, s3: S3Client) -> None:
         put(s3, TEN_PARTS)
@@ -201,6 +229,18 @@ class TestMemory:
         with opened(store, InlineExecutor(), part_bytes=1000) as source:
             list(source.chunks())
         assert [raw.closed for raw in raws] == [True] * 3
+
+    def test_leaving_in_the_middle_drops_the_answer_that_has_more_to_bring(
+        self, store: ObjectStore, s3: S3Client
+    ) -> None:
+        put(s3, TEN_PARTS)
+        for executor in both_executors():
+            raw = end_after(1000)(TEN_PARTS)
+            spoil_bodies(s3, *[lambda _, raw=raw: raw for raw in (raw,)])
+            with executor, closing(opened(store, executor, range_parts=10).chunks()) as chunks:
+                assert next(chunks) == TEN_PARTS[:PART]
+                assert not raw.closed
+            assert raw.closed
 
 
 class TestBrokenBodies:
@@ -228,10 +268,31 @@ class TestBrokenBodies:
         put(s3, TEN_PARTS)
         sent = record(s3)
         spoil_bodies(s3, spoil(got))
-        source = opened(store, InlineExecutor(), part_bytes=part_bytes, readahead=1)
+        source = opened(store, InlineExecutor(), part_bytes=part_bytes)
         assert b"".join(source.chunks()) == TEN_PARTS
         expected = [f"bytes={each}" if each else None for each in ranges]
         assert [request.headers.get("range") for request in sent][: len(expected)] == expected
+
+    @pytest.mark.parametrize(("got", "rest"), [(350, "350-899"), (100, "100-899"), (899, "899-899")])
+    def test_what_is_left_of_a_range_of_several_parts_is_asked_for(
+        self, store: ObjectStore, s3: S3Client, got: int, rest: str
+    ) -> None:
+        put(s3, TEN_PARTS)
+        for executor in both_executors():
+            sent = record(s3)
+            spoil_bodies(s3, reset_after(got))
+            source = opened(store, executor, size_hint=1000, range_parts=9)
+            assert b"".join(source.chunks()) == TEN_PARTS
+            assert [request.headers["range"] for request in sent] == [f"bytes={r}" for r in ("0-899", rest, "900-999")]
+
+    def test_a_wrong_checksum_over_bytes_that_are_in_use_raises(self, store: ObjectStore, s3: S3Client) -> None:
+        put(s3, TEN_PARTS)
+        flip_at(s3, 500)
+        seen = []
+        with pytest.raises(errors.RetryableStoreError, match="did not match calculated checksum"):  # noqa: PT012 (seen)
+            for piece in opened(store, InlineExecutor(), range_parts=10).chunks():
+                seen.append(piece)  # noqa: PERF402 (up to the error)
+        assert len(seen) == 9  # the last part is never handed out
 
     def test_a_part_that_breaks_off_again_and_again_is_asked_for_a_bounded_number_of_times(
         self, store: ObjectStore, s3: S3Client
@@ -252,7 +313,7 @@ class TestBrokenBodies:
         sent = record(client)
         answer(client, "GetObject", None, (503, "SlowDown"))
         with pytest.raises(errors.RetryableStoreError, match="503 SlowDown"):
-            list(opened(ObjectStore(client, Slept().runtime()), InlineExecutor(), readahead=1).chunks())
+            list(opened(ObjectStore(client, Slept().runtime()), InlineExecutor()).chunks())
         assert len(sent) == 2
 
     def test_a_flipped_bit_in_a_whole_object_is_found_and_the_whole_is_asked_for_again(
@@ -343,7 +404,7 @@ class TestSockets:
             store = ObjectStore(make_client(connections_max=1, retries_max=0), Slept().runtime())
             server.faults = [None, *[("short", 10)] * ANSWERS_MAX]
             with pytest.raises(errors.RetryableStoreError, match="bytes 100 to 200 broke off 5 times") as caught:
-                list(opened(store, InlineExecutor(), readahead=1).chunks())
+                list(opened(store, InlineExecutor()).chunks())
             assert "the answer ended 50 bytes early" in str(caught.value.__cause__)
 
     def test_an_answer_from_another_place_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
