@@ -26,7 +26,7 @@ test: .venv/stamp .venv-emulators/stamp  ## all tests, those against real S3 and
 
 .PHONY: unit
 unit: .venv/stamp  ## the tests that start no server
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not integration"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not integration"
 
 .PHONY: lint
 lint: .venv/stamp  ## ruff: all rules, and the format

@@ -22,6 +22,7 @@ from csv_transcode.s3.client import make_client
 from csv_transcode.settings import Settings
 from s3_data_processor import S3DataProcessor
 from tests.conftest import INPUT_BUCKET, OUTPUT_BUCKET
+from tests.imitation import Imitated
 from tests.s3.executors import InlineExecutor
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def put(client: S3Client, body: bytes | str, key: str = KEY) -> str:
 
 
 def standing(client: S3Client, bucket: str = OUTPUT_BUCKET) -> dict[str, bytes]:
-    """Return every object of a bucket."""
+    """Return every object of a bucket, as it is held, or as it is served where a server holds it."""
+    if Imitated.serves(client):
+        return Imitated.bodies(bucket)
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
     return {key: client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
@@ -87,6 +90,8 @@ def standing(client: S3Client, bucket: str = OUTPUT_BUCKET) -> dict[str, bytes]:
 
 def uploads(client: S3Client) -> list[str]:
     """Return the keys of the multipart uploads that have been neither completed nor aborted."""
+    if Imitated.serves(client):
+        return Imitated.uploads(OUTPUT_BUCKET)
     return [upload["Key"] for upload in client.list_multipart_uploads(Bucket=OUTPUT_BUCKET).get("Uploads", ())]
 
 
@@ -144,6 +149,12 @@ def _require_true(client: S3Client, objects: Mapping[str, bytes], told: Mapping[
     read = {"parquet": parquet_cells, "avro": avro_cells}
     for output in told["outputs"]:
         content = objects[output["key"]]
-        etag = client.head_object(Bucket=OUTPUT_BUCKET, Key=output["key"])["ETag"].strip('"')
+        etag = _etag(client, output["key"])
         assert (output["etag"], output["bytes"], output["rows"]) == (etag, len(content), counted), output["key"]
         assert read[output["format"]](content) == cells, f"{output['key']} holds other records than its manifest says"
+
+
+def _etag(client: S3Client, key: str) -> str:
+    if Imitated.serves(client):
+        return Imitated.etag(OUTPUT_BUCKET, key).strip('"')
+    return client.head_object(Bucket=OUTPUT_BUCKET, Key=key)["ETag"].strip('"')

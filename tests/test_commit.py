@@ -16,6 +16,7 @@ from csv_transcode.manifest import Manifest, SourceRef, fingerprint
 from csv_transcode.report import Outcome
 from csv_transcode.s3.store import ObjectStore, StoredObject
 from tests.conftest import INPUT_BUCKET, OUTPUT_BUCKET
+from tests.imitation import Imitated
 from tests.s3.faults import before, lose_answer, operations, record
 from tests.standing import (
     AVRO,
@@ -50,8 +51,7 @@ CLAIMED: Final = ["GetObject", "GetObject", "PutObject", "HeadObject", "HeadObje
 
 
 @pytest.fixture
-def client(s3: S3Client) -> S3Client:
-    assert s3.list_buckets()["Buckets"]
+def client(imitated: None) -> S3Client:  # noqa: ARG001 -- first the buckets
     return patient_client()
 
 
@@ -207,7 +207,7 @@ def at_every_request(
 ) -> int:
     """From ``begin`` on convert again and again, with ``act`` just before each request in turn; return their number."""
     for number in count(1):
-        empty(client)
+        Imitated.empty(OUTPUT_BUCKET)
         begin()
         with troubled(client, Trouble(number, doing(act))) as trouble:
             result = convert(client, **overrides)
@@ -215,11 +215,6 @@ def at_every_request(
             return number - 1
         check(result)
     raise AssertionError
-
-
-def empty(client: S3Client) -> None:
-    for key in standing(client):
-        client.delete_object(Bucket=OUTPUT_BUCKET, Key=key)
 
 
 class TestOtherWriters:

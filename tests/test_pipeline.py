@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -157,8 +158,12 @@ WAYS = [
 def test_the_same_bytes_whatever_the_way(source: str, way: dict[str, int]) -> None:
     block_bytes = way.get("block_bytes")
     rest = {name: value for name, value in way.items() if name != "block_bytes"}
-    data = SOURCES[source]
-    assert outputs(data, plan_of(block_bytes=block_bytes), **rest) == outputs(data, plan_of())
+    assert outputs(SOURCES[source], plan_of(block_bytes=block_bytes), **rest) == plain_outputs(source)
+
+
+@functools.cache
+def plain_outputs(source: str) -> dict[str, bytes]:
+    return outputs(SOURCES[source], plan_of())
 
 
 @pytest.mark.parametrize(("workers", "window"), [(0, 1), (0, 9), (3, 4)])
