@@ -21,7 +21,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import S3Backend, s3_backends
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mypy_boto3_s3 import S3Client
 
@@ -75,8 +75,11 @@ class Imitated:
         _backend().create_bucket(bucket, "us-east-1")
 
     @staticmethod
-    def put(bucket: str, key: str, body: bytes) -> None:
-        _backend().put_object(bucket, key, body)
+    def fill(bucket: str, bodies: Mapping[str, bytes]) -> None:
+        """Make these the objects of a bucket, and leave no upload."""
+        _empty(bucket)
+        for key, body in bodies.items():
+            _backend().put_object(bucket, key, body)
 
     @staticmethod
     def bodies(bucket: str) -> dict[str, bytes]:
@@ -92,13 +95,12 @@ class Imitated:
         """Return the keys of the multipart uploads that have been neither completed nor aborted."""
         return [upload.key_name for upload in _backend().list_multipart_uploads(bucket).values()]
 
-    @staticmethod
-    def empty(bucket: str) -> None:
-        """Take away objects and uploads."""
-        for key in _held(bucket):
-            _backend().delete_object(bucket, key)
-        for number in list(_backend().list_multipart_uploads(bucket)):
-            _backend().abort_multipart_upload(bucket, number)
+
+def _empty(bucket: str) -> None:
+    for key in _held(bucket):
+        _backend().delete_object(bucket, key)
+    for number in list(_backend().list_multipart_uploads(bucket)):
+        _backend().abort_multipart_upload(bucket, number)
 
 
 def _backend() -> Any:

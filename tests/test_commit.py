@@ -206,9 +206,11 @@ def at_every_request(
     **overrides: Any,
 ) -> int:
     """From ``begin`` on convert again and again, with ``act`` just before each request in turn; return their number."""
+    begin()
+    sources, outputs = (Imitated.bodies(bucket) for bucket in (INPUT_BUCKET, OUTPUT_BUCKET))
     for number in count(1):
-        Imitated.empty(OUTPUT_BUCKET)
-        begin()
+        Imitated.fill(INPUT_BUCKET, sources)
+        Imitated.fill(OUTPUT_BUCKET, outputs)
         with troubled(client, Trouble(number, doing(act))) as trouble:
             result = convert(client, **overrides)
         if len(trouble.sent) < number:

@@ -87,10 +87,8 @@ def convert(client: S3Client, source: bytes | None = None, **overrides: Any) -> 
 
 def prepared(client: S3Client, source: bytes, old: Mapping[str, bytes]) -> None:
     """Make ``source`` the version to be converted, and ``old`` what stands of an earlier one."""
-    for bucket in (INPUT_BUCKET, OUTPUT_BUCKET):
-        Imitated.empty(bucket)
-    for key, body in old.items():
-        Imitated.put(OUTPUT_BUCKET, key, body)
+    Imitated.fill(INPUT_BUCKET, {})
+    Imitated.fill(OUTPUT_BUCKET, old)
     put(client, source)
 
 
