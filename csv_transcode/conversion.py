@@ -132,7 +132,9 @@ class ObjectConverter:
             result = ObjectResult(obj.key, Outcome.SKIPPED, f"archived: {error}")
         except TranscodeError as error:
             self._record_failure(visit, error)
-            result = ObjectResult(obj.key, Outcome.FAILED, str(error), error=error, retryable=error.retryable)
+            result = ObjectResult(
+                obj.key, Outcome.FAILED, str(error), error=_without_frames(error), retryable=error.retryable
+            )
         result = replace(result, seconds=self._at.runtime.clock() - begun)
         _log_result(self._log, result)
         return result
@@ -154,12 +156,13 @@ class ObjectConverter:
         standing = read_manifest(self._at.store, self._settings.output_bucket, visit.keys.manifest)
         converted = None if visit.force else standing.converted_etag(self._fingerprint)
         with ExitStack() as stack:
-            self._admit(stack, obj.size)
+            size = self._size_before_download(obj)
+            self._admit(stack, size)
             source = self._at.open_source(obj, converted)
             if source is None:
                 return ObjectResult(obj.key, Outcome.SKIPPED, "converted already, from this version and settings")
             stack.callback(source.close)
-            if obj.size is None:
+            if size is None:
                 self._admit(stack, source.size)
             visit.source = SourceRef(source.bucket, obj.key, source.version_id, source.etag, source.size)
             outputs = _Outputs(self._settings, self._at, visit.keys, self._at.runtime.token(ATTEMPT_ID_BYTES))
@@ -170,9 +173,17 @@ class ObjectConverter:
             manifest = self._publish(visit, visit.source, outputs, done, standing, claim=claim)
         return _converted(obj.key, manifest)
 
+    def _size_before_download(self, obj: EventObject) -> int | None:
+        """Return the object's size if it is known, or has to be: awswrangler opens an object by downloading it."""
+        if obj.size is not None or not self._settings.use_wrangler:
+            return obj.size
+        seen = self._at.store.head(self._settings.input_bucket, obj.key)
+        return None if seen is None else seen.size
+
     def _admit(self, stack: ExitStack, size: int | None) -> None:
         if size is not None:
-            stack.enter_context(self._at.gate.admit(conversion_bytes(size)))
+            downloaded = size if self._settings.use_wrangler else 0
+            stack.enter_context(self._at.gate.admit(conversion_bytes(size) + downloaded))
 
     def _publish(
         self,
@@ -303,6 +314,15 @@ def _entries(schema: Schema) -> tuple[SchemaEntry, ...]:
         )
         for column, name in zip(schema.columns, names, strict=True)
     )
+
+
+def _without_frames(error: TranscodeError) -> TranscodeError:
+    """Return ``error`` without the frames it came through: results are kept, and those hold stripes and answers."""
+    chain: BaseException | None = error
+    while chain is not None:
+        chain.__traceback__ = None
+        chain = chain.__cause__ or chain.__context__
+    return error
 
 
 def _failure(visit: _Visit, error: TranscodeError, settings: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from itertools import count
 from types import MappingProxyType
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from csv_transcode.decode.records import Stripe
 from csv_transcode.errors import ContendedError
 from csv_transcode.report import Outcome
-from csv_transcode.s3.reader import open_source
+from csv_transcode.s3.reader import _Stream, open_source
 from csv_transcode.schema import ColumnType
 from tests.conftest import INPUT_BUCKET, OUTPUT_BUCKET
 from tests.imitation import Imitated
@@ -203,6 +205,12 @@ class TestRequests:
         ] * 2
         assert operations[-3:] == ["PutObject", "ListMultipartUploads", "ListMultipartUploads"]
 
+    def test_awswrangler_downloads_nothing_before_there_is_room_for_it(self, client: S3Client) -> None:
+        put(client, SMALL)
+        sent = record(client)
+        assert convert(client, use_wrangler=True).outcome is Outcome.CONVERTED
+        assert operations(sent)[:5] == ["GetObject", *["HeadObject"] * 3, "GetObject"]
+
     def test_a_size_that_is_wrong_by_now_does_no_harm(self, client: S3Client) -> None:
         for source, told in [(LARGE, SMALL), (SMALL, LARGE), (b"id,text\n", LARGE)]:
             prepared(client, source, {})
@@ -270,6 +278,18 @@ class TestRecords:
                 "detail": "3 fields, header has 2",
             }
         ]
+
+    def test_a_kept_failure_keeps_nothing_of_the_source(self, client: S3Client) -> None:
+        """Results of a long run are collected: frames of a traceback would hold stripes, buffers and answers."""
+        put(client, LARGE + b"x\n")
+        result = convert(client)
+        assert result.outcome is Outcome.FAILED
+        chain = [result.error]
+        while chain[-1] is not None:
+            assert chain[-1].__traceback__ is None
+            chain.append(chain[-1].__cause__ or chain[-1].__context__)
+        assert len(chain) > 2
+        assert [found for found in gc.get_objects() if isinstance(found, Stripe | _Stream)] == []
 
     def test_a_failure_that_cannot_be_recorded_is_still_one(self, client: S3Client) -> None:
         put(client, BAD)

@@ -209,7 +209,14 @@ class TestDamage:
         before(seaweed_s3, "GetObject", 3, lambda: put(seaweed_s3, BODY[::-1]))
         with ThreadPoolExecutor(3) as threads:
             source = open_source(
-                store, BUCKET, KEY, size_hint=None, if_none_match=None, part_bytes=RANGE, executor=threads
+                store,
+                BUCKET,
+                KEY,
+                size_hint=None,
+                if_none_match=None,
+                part_bytes=RANGE,
+                range_parts=1,
+                executor=threads,
             )
             assert source is not None
             with pytest.raises(errors.PreconditionFailedError):
