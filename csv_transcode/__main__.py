@@ -5,26 +5,28 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from csv_transcode import __version__
 from csv_transcode.conversion import plan_of
-from csv_transcode.errors import SettingsError, TranscodeError
+from csv_transcode.errors import ObjectNotFoundError, SettingsError, TranscodeError
 from csv_transcode.formats.memory import use_lean_allocators
 from csv_transcode.keys import stem_of
-from csv_transcode.local import LocalTarget, read_chunks
-from csv_transcode.pipeline import Pools, transcode
+from csv_transcode.local import LocalTarget, folder_made, read_chunks
+from csv_transcode.pipeline import REJECTS, Pools, transcode
 from csv_transcode.report import Outcome
 from csv_transcode.runtime import Runtime
-from csv_transcode.settings import Settings, variables
+from csv_transcode.settings import COLUMN_TYPES_BYTES_MAX, Settings, variables
+from csv_transcode.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from csv_transcode.report import ObjectResult, RunReport
+    from csv_transcode.s3.store import ObjectStore
 
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 PROGRESS_SECONDS: Final = 0.2
@@ -32,6 +34,9 @@ MEGABYTE: Final = 1_000_000
 SECONDS_LEAST: Final = 1e-3  # for a clock that has not moved
 NOWHERE: Final = "local-files"  # a bucket's name, which Settings wants and local conversions do not use
 PLACES: Final = ("INPUT_BUCKET", "OUTPUT_BUCKET", "PREFIX", "OUTPUT_PREFIX")  # what SOURCE and TARGET say
+FOR_PROGRAMS: Final = ("CACHE_SIZE",)
+FOR_S3_TARGETS: Final = ("KEY_TEMPLATE", "MAX_WORKERS", "USE_WRANGLER", "LOG_LEVEL")
+FOR_S3: Final = ("RETRIES_MAX", "CONNECT_TIMEOUT_SECONDS", "READ_TIMEOUT_SECONDS", "PART_BYTES_MAX")
 
 DESCRIPTION: Final = "CSV becomes Parquet and Avro, exactly: no value is changed, no record is lost without a word."
 EPILOG: Final = """\
@@ -45,7 +50,7 @@ examples
   python -m csv_transcode convert s3://landing/in/day.csv out/
       one object to local files
   python -m csv_transcode convert day.csv out/ --set AVRO_CODEC=zstandard --set 'COLUMN_TYPES={"zip": "string"}'
-      any setting of the function, see README.md; those in the environment count too
+      any setting of the function that applies, see README.md; those in the environment count too
 
 exit codes
   0  everything was converted, or stood converted    1  something failed, standard error says what and why
@@ -63,8 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         screen.say(f"error: {error}")
         return MISUSED
-    except (TranscodeError, OSError) as error:
+    except TranscodeError as error:
         screen.say(f"error: {options.source}: {error}")
+        return FAILED
+    except OSError as error:
+        screen.say(f"error: {error.filename or options.source}: {error.strerror or error}")
         return FAILED
     except KeyboardInterrupt:
         screen.say("interrupted: what was not finished has been taken back")
@@ -98,6 +106,7 @@ def _convert(options: argparse.Namespace, screen: _Screen) -> int:
     source, target = _location(options.source), _location(options.target, folder=True)
     whole_prefix = isinstance(source, tuple) and source[1][-1:] in ("", "/")
     given = _given(options.set, one_object=isinstance(target, tuple) and not whole_prefix)
+    _require_use(given, from_s3=isinstance(source, tuple), to_s3=isinstance(target, tuple))
     if isinstance(target, tuple):
         if not isinstance(source, tuple):
             message = "a local file cannot be converted into S3: copy it to a bucket first, and convert it there"
@@ -109,6 +118,7 @@ def _convert(options: argparse.Namespace, screen: _Screen) -> int:
     if options.force or options.dry_run:
         message = "--force and --dry-run are for S3 targets: local files are always written anew"
         raise SettingsError(message)
+    _require_file_and_folder(source, target)
     return _convert_to_files(source, target, given, screen)
 
 
@@ -121,7 +131,7 @@ def _location(text: str, *, folder: bool = False) -> tuple[str, str] | Path:
 
 
 def _given(pairs: Iterable[str], *, one_object: bool) -> dict[str, str]:
-    """Return the settings given as NAME=VALUE; none is ignored.
+    """Return the settings given as NAME=VALUE.
 
     Of the places, only PREFIX can be given, for ``one_object``: which part of its key is not part of the outputs'.
     """
@@ -139,9 +149,45 @@ def _given(pairs: Iterable[str], *, one_object: bool) -> dict[str, str]:
     return given
 
 
-def _settings(given: Mapping[str, str], **places: str) -> Settings:
+def _require_use(given: Iterable[str], *, from_s3: bool, to_s3: bool) -> None:
+    """Refuse a setting that is given and would change nothing. The environment is the function's, and may hold any."""
+    uses = dict.fromkeys(FOR_PROGRAMS, "programs that call read_s3_file")
+    if not to_s3:
+        uses |= dict.fromkeys(FOR_S3_TARGETS, "S3 targets")
+    if not from_s3:
+        uses |= dict.fromkeys(FOR_S3, "S3, SOURCE is a file")
+    if useless := sorted(uses.keys() & given):
+        message = f"--set {useless[0]}: it is for {uses[useless[0]]}"
+        raise SettingsError(message)
+
+
+def _require_file_and_folder(source: tuple[str, str] | Path, target: Path) -> None:
+    if isinstance(source, Path) and source.is_dir():
+        message = f"SOURCE must be a file, {source} is a folder: convert its files one by one"
+        raise SettingsError(message)
+    standing = next(path for path in (target, *target.parents, Path()) if path.exists())
+    if not standing.is_dir():
+        message = f"TARGET must be a folder, {standing} is none"
+        raise SettingsError(message)
+
+
+def _settings(given: Mapping[str, str], screen: _Screen, **places: str) -> Settings:
     """Return the environment's settings, those given on the command line over them, and the places over all."""
-    return Settings.from_mapping({**os.environ, **places, **given})
+    settings = Settings.from_mapping({**os.environ, **places, **given}, _fetch)
+    for warning in settings.warnings:
+        screen.say(f"warning: {warning}")
+    return settings
+
+
+def _fetch(url: str) -> bytes:
+    """Return the object at ``s3://bucket/key``, or one byte more of it than a setting may have."""
+    from csv_transcode.s3.client import make_client  # noqa: PLC0415 -- the S3 client, which files do not need
+    from csv_transcode.s3.store import ObjectStore  # noqa: PLC0415
+
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    with closing(ObjectStore(make_client(connections_max=1), Runtime()).get(bucket, key).body) as body:
+        # The second read is empty where the first had everything, and only then are length and checksum verified.
+        return body.read(COLUMN_TYPES_BYTES_MAX) + body.read(1)
 
 
 def _convert_in_s3(
@@ -151,11 +197,16 @@ def _convert_in_s3(
     options: argparse.Namespace,
     screen: _Screen,
 ) -> int:
-    from s3_data_processor import S3DataProcessor  # noqa: PLC0415 -- the S3 client, which local files do not need
+    from s3_data_processor import S3DataProcessor  # noqa: PLC0415 -- as above
 
     bucket, key = source
     folder = key[: key.rfind("/") + 1]
-    settings = _settings(given, INPUT_BUCKET=bucket, PREFIX=folder, OUTPUT_BUCKET=target[0], OUTPUT_PREFIX=target[1])
+    places = {"INPUT_BUCKET": bucket, "PREFIX": folder, "OUTPUT_BUCKET": target[0], "OUTPUT_PREFIX": target[1]}
+    settings = _settings(given, screen, **places)
+    if given.get("LOG_LEVEL") or os.environ.get("LOG_LEVEL"):  # the screen says enough to who did not ask for a log
+        configure_logging(settings.log_level)
+    if key != folder:
+        _require_object(source, _store(settings, Runtime()))
     with S3DataProcessor.from_settings(replace(settings, output_prefix=target[1])) as processor:
         report = processor.run(
             [key] if key != folder else None, force=options.force, dry_run=options.dry_run, on_result=screen.result
@@ -164,19 +215,30 @@ def _convert_in_s3(
     return FAILED if report.having(Outcome.FAILED) else OK
 
 
+def _require_object(source: tuple[str, str], store: ObjectStore) -> None:
+    """Refuse a key where nothing stands before a failed conversion is made of it: it may lack a prefix's slash."""
+    bucket, key = source
+    if store.head(bucket, key) is None:
+        below = next(store.list_objects(bucket, f"{key}/"), None)
+        hint = f"; for every object under a prefix, write s3://{bucket}/{key}/" if below else ""
+        message = f"there is no such object{hint}"
+        raise ObjectNotFoundError(message)
+
+
 def _convert_to_files(source: tuple[str, str] | Path, folder: Path, given: Mapping[str, str], screen: _Screen) -> int:
     runtime = Runtime()
-    settings = _settings(given, INPUT_BUCKET=NOWHERE, OUTPUT_BUCKET=f"{NOWHERE}-out")
-    folder.mkdir(parents=True, exist_ok=True)
+    settings = _settings(given, screen, INPUT_BUCKET=NOWHERE, OUTPUT_BUCKET=f"{NOWHERE}-out")
     name = source[1].rpartition("/")[2] if isinstance(source, tuple) else source.name
     targets: dict[str, LocalTarget] = {}
     with ExitStack() as stack:
         pool = stack.enter_context(runtime.executor(2 * runtime.cores, "transcode"))
+        stack.enter_context(folder_made(folder))
         chunks, size = _open(source, settings, runtime, stack)
 
         def open_targets() -> dict[str, LocalTarget]:
-            for form in settings.output_formats:
-                targets[form] = LocalTarget(folder / f"{stem_of(name)}.{form}")
+            for form in (*settings.output_formats, REJECTS):
+                suffix = "rejects.jsonl" if form == REJECTS else form
+                targets[form] = LocalTarget(folder / f"{stem_of(name)}.{suffix}")
                 stack.callback(targets[form].abort)
             return targets
 
@@ -186,13 +248,18 @@ def _convert_to_files(source: tuple[str, str] | Path, folder: Path, given: Mappi
         if done is None:
             screen.say(f"skipped: {name} is empty: it holds no record, and no header")
             return OK
-        for target in targets.values():
-            target.publish()
+        for form, target in targets.items():
+            if form == REJECTS and not target.bytes_written:
+                target.withdraw()
+            else:
+                target.publish()
         seconds = max(runtime.clock() - begun, SECONDS_LEAST)
-    sizes = ", ".join(f"{target.path} {target.bytes_written:,} bytes" for target in targets.values())
-    screen.say(
-        f"converted: {name}: {done.records:,} records in {seconds:.1f} s, {size / seconds / MEGABYTE:.0f} MB/s: {sizes}"
+    sizes = ", ".join(
+        f"{target.path} {target.bytes_written:,} bytes" for target in targets.values() if target.bytes_written
     )
+    speed = f", {size / seconds / MEGABYTE:.0f} MB/s" if size >= MEGABYTE else ""  # less is over before it has one
+    rejected = f" ({done.rejected:,} rejected)" if done.rejected else ""
+    screen.say(f"converted: {name}: {done.written:,} records{rejected} in {seconds:.1f} s{speed}: {sizes}")
     return OK
 
 
@@ -202,16 +269,28 @@ def _open(
     """Return (what opens the source's bytes, how many there are)."""
     if isinstance(source, Path):
         return lambda: read_chunks(source), source.stat().st_size
-    from csv_transcode.s3.client import make_client  # noqa: PLC0415 -- as above
-    from csv_transcode.s3.reader import open_source  # noqa: PLC0415
-    from csv_transcode.s3.store import ObjectStore  # noqa: PLC0415
+    from csv_transcode.s3.reader import open_source  # noqa: PLC0415 -- as above
 
     pool = stack.enter_context(runtime.executor(runtime.cores, "io"))
-    store = ObjectStore(make_client(connections_max=runtime.cores + 1, retries_max=settings.retries_max), runtime)
-    opened = open_source(store, *source, size_hint=None, if_none_match=None, executor=pool)
+    store, part_bytes = _store(settings, runtime), settings.part_bytes
+    opened = open_source(store, *source, size_hint=None, if_none_match=None, part_bytes=part_bytes, executor=pool)
     assert opened is not None  # noqa: S101 -- only If-None-Match makes it None
     stack.callback(opened.close)
     return opened.chunks, opened.size
+
+
+def _store(settings: Settings, runtime: Runtime) -> ObjectStore:
+    """Return the store for one object at a time."""
+    from csv_transcode.s3.client import make_client  # noqa: PLC0415 -- as above
+    from csv_transcode.s3.store import ObjectStore  # noqa: PLC0415
+
+    client = make_client(
+        connections_max=runtime.cores + 1,
+        retries_max=settings.retries_max,
+        connect_timeout_seconds=settings.connect_timeout_seconds,
+        read_timeout_seconds=settings.read_timeout_seconds,
+    )
+    return ObjectStore(client, runtime)
 
 
 class _Screen:

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import pty
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import fields
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import botocore.handlers
 import pytest
 
 from csv_transcode import __version__
-from csv_transcode.__main__ import EPILOG, _parser, main
-from csv_transcode.settings import variables
+from csv_transcode.__main__ import EPILOG, PLACES, _open, _parser, main
+from csv_transcode.local import read_chunks
+from csv_transcode.runtime import Runtime
+from csv_transcode.settings import Settings, variables
+from csv_transcode.telemetry import get_logger
 from tests.conftest import INPUT_BUCKET, OUTPUT_BUCKET
 from tests.standing import avro_records, manifest, parquet_table, put, require_truth, standing, uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_s3 import S3Client
+
+    from csv_transcode.s3.reader import Source
 
 ROOT: Final = Path(__file__).parent.parent
 DAY: Final = b"id,text\n1,one\n2,two\n"
@@ -38,12 +47,25 @@ WHY: Final = "record 2 (line 3, byte 14): 3 fields, header has 2"
 IN: Final = f"s3://{INPUT_BUCKET}/in/"
 OUT: Final = f"s3://{OUTPUT_BUCKET}/out/"
 SECONDS_MAX: Final = 60
+CHANGE_NO_BYTE: Final = {
+    item.metadata["variable"]
+    for item in fields(Settings)
+    if item.name == "key_template" or not item.metadata["decides_bytes"]
+}
 
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in variables():
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    logger = get_logger()
+    before = (logger.handlers[:], logger.level, logger.propagate)
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @pytest.fixture
@@ -76,7 +98,7 @@ class TestLocalFiles:
         assert parquet_table(written["day.parquet"]).to_pylist() == avro_records(written["day.avro"]) == ROWS
         said = capsys.readouterr()
         assert re.match(
-            r"converted: day\.csv: 2 records in \d+\.\d s, \d+ MB/s: .*day\.parquet \d+ bytes, .*", said.err
+            r"converted: day\.csv: 2 records in \d+\.\d s: .*day\.parquet \d+ bytes, .*day\.avro \d+ bytes\n", said.err
         )
         assert said.out == ""
         assert "\x1b" not in said.err
@@ -119,7 +141,7 @@ class TestLocalFiles:
         source.write_text("\n".join(lines))
         assert convert(source, target) == 1
         assert "record 12001 (line 12002" in capsys.readouterr().err
-        assert files(target) == {}
+        assert not target.exists()
 
     def test_a_late_contradiction_asks_for_a_second_pass_and_leaves_nothing_of_the_first(
         self, source: Path, target: Path
@@ -138,8 +160,15 @@ class TestLocalFiles:
         assert files(target) == {}
 
     @pytest.mark.parametrize(
-        ("source_name", "target_name"),
-        [("none.csv", "out"), (".", "out"), ("day.csv", "day.csv"), ("day.csv", "day.csv/below")],
+        ("source_name", "target_name", "code", "why"),
+        [
+            ("none.csv", "out", 1, "{0}/none.csv: No such file or directory"),
+            ("day.csv/none.csv", "out", 1, "{0}/day.csv/none.csv: Not a directory"),
+            (".", "out", 2, "SOURCE must be a file, {0} is a folder: convert its files one by one"),
+            ("day.csv", "day.csv", 2, "TARGET must be a folder, {0}/day.csv is none"),
+            ("day.csv", "day.csv/a/b", 2, "TARGET must be a folder, {0}/day.csv is none"),
+            ("day.csv", "/proc/out", 1, "/proc/out: No such file or directory"),
+        ],
     )
     def test_files_that_are_not_what_they_should_be(
         self,
@@ -147,14 +176,48 @@ class TestLocalFiles:
         capsys: pytest.CaptureFixture[str],
         source_name: str,
         target_name: str,
+        *,
+        code: int,
+        why: str,
     ) -> None:
         folder = source.parent
-        assert convert(folder / source_name, folder / target_name) == 1
-        said = capsys.readouterr().err
-        assert said.startswith("error: ")
-        assert "Traceback" not in said
+        assert convert(folder / source_name, folder / target_name) == code
+        assert capsys.readouterr().err == f"error: {why.format(folder)}\n"
         assert source.read_bytes() == DAY
-        assert not list(folder.rglob("*.partial"))
+        assert list(folder.iterdir()) == [source]
+
+    @pytest.mark.parametrize("name", ["day.parquet", "day.avro"])
+    def test_a_folder_in_an_output_s_place_is_found_before_anything_is_written(
+        self, source: Path, target: Path, capsys: pytest.CaptureFixture[str], name: str
+    ) -> None:
+        (target / name).mkdir(parents=True)
+        assert convert(source, target) == 1
+        assert capsys.readouterr().err == f"error: {target / name}: Is a directory\n"
+        assert [path.name for path in target.iterdir()] == [name]
+
+    @pytest.mark.parametrize("content", [BAD, b""])
+    def test_folders_made_for_nothing_are_not_left(self, source: Path, target: Path, content: bytes) -> None:
+        source.write_bytes(content)
+        convert(source, target / "a" / "b")
+        assert not target.exists()
+        (target / "a").mkdir(parents=True)  # by somebody else, who may want it
+        convert(source, target / "a" / "b")
+        assert list(target.rglob("*")) == [target / "a"]
+
+    def test_a_full_disk_is_told_of_the_output_and_leaves_nothing(self, source: Path, target: Path) -> None:
+        command = shlex.join([sys.executable, "-m", "csv_transcode", "convert", str(source), str(target)])
+        limited = ["/bin/sh", "-c", f"ulimit -f 0; exec {command}"]  # no file may grow
+        ran = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS_MAX)
+        assert (ran.returncode, ran.stderr) == (1, f"error: {target}/day.parquet: File too large\n")
+        assert not target.exists()
+
+    @pytest.mark.parametrize(("records", "speed"), [(100_000, False), (200_000, True)])
+    def test_a_speed_is_told_of_what_takes_long_enough_to_have_one(
+        self, source: Path, target: Path, capsys: pytest.CaptureFixture[str], *, records: int, speed: bool
+    ) -> None:
+        source.write_bytes(b"id,text\n" + b"1,one\n" * records)
+        assert convert(source, target) == 0
+        assert (re.search(r" s, [1-9]\d* MB/s: ", capsys.readouterr().err) is not None) == speed
 
 
 class TestSettings:
@@ -183,6 +246,11 @@ class TestSettings:
             (["day.csv", "out", "--set", "PREFIX=in/"], "--set PREFIX: SOURCE and TARGET say it"),
             ([IN, OUT, "--set", "PREFIX=in/"], "--set PREFIX: SOURCE and TARGET say it"),
             ([IN, OUT, "--set", "OUTPUT_BUCKET=another"], "--set OUTPUT_BUCKET: SOURCE and TARGET say it"),
+            (["day.csv", "out", "--set", "KEY_TEMPLATE=x"], "--set KEY_TEMPLATE: it is for S3 targets"),
+            ([f"{IN}a.csv", "out", "--set", "USE_WRANGLER=1"], "--set USE_WRANGLER: it is for S3 targets"),
+            ([f"{IN}a.csv", "out", "--set", "LOG_LEVEL=INFO"], "--set LOG_LEVEL: it is for S3 targets"),
+            (["day.csv", "out", "--set", "PART_BYTES_MAX=1"], "--set PART_BYTES_MAX: it is for S3, SOURCE is a file"),
+            ([IN, OUT, "--set", "CACHE_SIZE=1"], "--set CACHE_SIZE: it is for programs that call read_s3_file"),
             (["day.csv", "out", "--force"], "--force and --dry-run are for S3 targets"),
             (["day.csv", OUT], "a local file cannot be converted into S3"),
             ([IN, "out"], "a prefix cannot be converted to local files"),
@@ -201,6 +269,22 @@ class TestSettings:
             assert convert(*arguments) == 2
         assert why in capsys.readouterr().err
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("name", sorted(CHANGE_NO_BYTE - {*PLACES, "MAX_REJECTED_RATIO"}))
+    def test_none_is_ignored_where_it_would_change_nothing(
+        self, source: Path, target: Path, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert convert(source, target, "--set", f"{name}=1") == 2
+        assert capsys.readouterr().err.startswith(f"error: --set {name}: it is for ")
+
+    @pytest.mark.parametrize("quietly", [False, True])
+    def test_doubtful_ones_are_named(
+        self, source: Path, target: Path, capsys: pytest.CaptureFixture[str], *, quietly: bool
+    ) -> None:
+        doubtful = ["--set", "PARQUET_COMPRESSION=brotli", *(["--quiet"] if quietly else [])]
+        assert convert(source, target, *doubtful) == 0
+        named = "warning: PARQUET_COMPRESSION=brotli: many Parquet readers lack this codec\n"
+        assert capsys.readouterr().err.startswith(named) != quietly
 
     @pytest.mark.parametrize("arguments", [[], ["convert"], ["convert", "a"], ["convert", "a", "b", "--what"], ["x"]])
     def test_no_command_at_all_ends_with_two(self, arguments: list[str]) -> None:
@@ -241,6 +325,43 @@ class TestObjects:
             *(f"out/{name}.{form}" for name in ("a", "b/c") for form in ("parquet", "avro")),
             *("out/_manifests/a.csv.json", "out/_manifests/b/c.csv.json", "out/_failed/bad.csv.json"),
         }
+
+    @pytest.mark.parametrize("given", ["--set", "environment", None])
+    def test_a_log_is_written_where_its_level_is_given(
+        self, s3: S3Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, given: str | None
+    ) -> None:
+        put(s3, DAY)
+        if given == "environment":
+            monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+        assert convert(IN, OUT, *(["--set", "LOG_LEVEL=DEBUG"] if given == "--set" else [])) == 0
+        logged = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+        assert [line["event"] for line in logged] == (["object.converted"] if given else [])
+
+    @pytest.mark.parametrize("to_s3", [False, True])
+    def test_column_types_that_lie_in_a_bucket(self, s3: S3Client, target: Path, *, to_s3: bool) -> None:
+        put(s3, DAY)
+        s3.put_object(Bucket=INPUT_BUCKET, Key="types.json", Body=b'{"id": "string"}')
+        types = f"COLUMN_TYPES=s3://{INPUT_BUCKET}/types.json"
+        assert convert(f"{IN}day.csv", OUT if to_s3 else target, "--set", types) == 0
+        written = standing(s3)["out/day.parquet"] if to_s3 else files(target)["day.parquet"]
+        assert parquet_table(written)["id"].to_pylist() == ["1", "2"]
+
+    def test_column_types_that_do_not(self, s3: S3Client, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        put(s3, DAY)
+        assert convert(f"{IN}day.csv", target, "--set", f"COLUMN_TYPES=s3://{INPUT_BUCKET}/none.json") == 2
+        assert "the object cannot be read: GetObject s3://input-bucket/none.json: 404" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("options", [[], ["--dry-run"], ["--set", "PREFIX=in/"]])
+    def test_a_prefix_without_its_slash_is_asked_about_and_has_not_failed(
+        self, s3: S3Client, capsys: pytest.CaptureFixture[str], options: list[str]
+    ) -> None:
+        put(s3, DAY, "in/sub/day.csv")
+        assert convert(f"{IN}sub", OUT, *options) == 1
+        expected = f"error: {IN}sub: there is no such object; for every object under a prefix, write {IN}sub/\n"
+        assert capsys.readouterr().err == expected
+        assert convert(f"{IN}su", OUT, *options) == 1
+        assert capsys.readouterr().err == f"error: {IN}su: there is no such object\n"
+        assert standing(s3) == {}
 
     def test_a_dry_run_writes_nothing(self, s3: S3Client, capsys: pytest.CaptureFixture[str]) -> None:
         put(s3, DAY)
@@ -300,7 +421,12 @@ class TestObjects:
 
     @pytest.mark.parametrize(
         "arguments",
-        [[f"{IN}none.csv", "{out}"], ["s3://no-such-bucket/day.csv", "{out}"], ["s3://no-such-bucket/", OUT]],
+        [
+            [f"{IN}none.csv", "{out}"],
+            ["s3://no-such-bucket/day.csv", "{out}"],
+            ["s3://no-such-bucket/", OUT],
+            ["s3://no-such-bucket/day.csv", OUT],
+        ],
     )
     def test_what_is_not_there(
         self, s3: S3Client, target: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
@@ -309,6 +435,29 @@ class TestObjects:
         assert convert(*(argument.format(out=target) for argument in arguments)) == 1
         assert " 404 NoSuch" in capsys.readouterr().err
         assert files(target) == {}
+
+    @pytest.mark.parametrize(("step", "backlog"), [("READ", 8), ("CONNECT", 0)])
+    def test_time_limits_hold_for_local_targets_too(
+        self, target: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, step: str, backlog: int
+    ) -> None:
+        with ExitStack() as sockets:
+            silent = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=backlog))
+            if not backlog:  # one more waits to be accepted than the backlog says, and then nobody gets through
+                sockets.enter_context(socket.create_connection(silent.getsockname()))
+            monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*silent.getsockname()))
+            begun = time.monotonic()
+            limit = f"{step}_TIMEOUT_SECONDS=0.2"
+            assert convert(f"{IN}day.csv", target, "--set", limit, "--set", "RETRIES_MAX=0") == 1
+        assert time.monotonic() - begun < 2.5
+        assert f"{step.capitalize()} timeout" in capsys.readouterr().err
+
+    def test_parts_are_of_the_size_that_is_given(self, s3: S3Client) -> None:
+        put(s3, DAY)  # one that would show it in its requests takes seconds
+        given = Settings.of(INPUT_BUCKET, OUTPUT_BUCKET, part_bytes=5 << 20)
+        with ExitStack() as stack:
+            chunks, _ = _open((INPUT_BUCKET, "in/day.csv"), given, Runtime(), stack)
+        source = cast("Source", chunks.__self__)  # type: ignore[attr-defined]  # a method, by its type any function
+        assert source._part_bytes == 5 << 20
 
     def test_a_key_that_a_terminal_would_obey_is_shown_harmless(
         self, s3: S3Client, capsys: pytest.CaptureFixture[str]
@@ -367,6 +516,27 @@ class TestInterrupts:
             feeder.join(SECONDS_MAX)
         assert (process.returncode, said) == (130, "interrupted: what was not finished has been taken back\n")
         assert files(target) == {}
+
+    def test_a_pipe_is_read_as_it_comes(self, tmp_path: Path) -> None:
+        """To fill a buffer takes several reads, and an interrupt between two of them would wait for the second."""
+        pipe = tmp_path / "day.csv"
+        os.mkfifo(pipe)
+        arrived = threading.Event()
+        patience: list[bool] = []
+
+        def write() -> None:
+            with pipe.open("wb", buffering=0) as out:
+                out.write(DAY)
+                patience.append(arrived.wait(5))
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        chunks = read_chunks(pipe)
+        assert next(chunks) == DAY
+        arrived.set()
+        writer.join(SECONDS_MAX)
+        assert patience == [True]
+        assert list(chunks) == []
 
 
 def listen(monkeypatch: pytest.MonkeyPatch, event: str, handler: Callable[..., None]) -> None:
