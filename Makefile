@@ -22,7 +22,7 @@ demo: .venv/stamp .venv-emulators/stamp  ## deploy to an AWS on this machine, co
 
 .PHONY: test
 test: .venv/stamp .venv-emulators/stamp  ## all tests, those against real S3 and Lambda servers included
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	EMULATORS_REQUIRED=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .PHONY: unit
 unit: .venv/stamp  ## the tests that start no server

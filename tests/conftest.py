@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from tests.seaweed import NotInstalledError, SeaweedServer, seaweed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import NoReturn
 
     from mypy_boto3_s3 import S3Client
 
@@ -32,6 +34,13 @@ _NOBODY: Final = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 _SOMEBODY: Final = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION")
+
+
+def not_installed(why: str) -> NoReturn:
+    """Skip the test that needs what is not installed, or fail it where all are to run: ``make test`` asks for that."""
+    if os.environ.get("EMULATORS_REQUIRED"):
+        pytest.fail(why, pytrace=False)
+    pytest.skip(why)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,12 +85,12 @@ def s3(imitated: None) -> S3Client:  # noqa: ARG001 -- first the buckets
 
 @pytest.fixture(scope="session")
 def seaweed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
-    """Yield a running SeaweedFS; the test is skipped where it is not installed."""
+    """Yield a running SeaweedFS; where it is not installed, the test is skipped or fails."""
     with ExitStack() as stack:
         try:
             server = stack.enter_context(seaweed(tmp_path_factory.mktemp("seaweed")))
         except NotInstalledError as error:
-            pytest.skip(str(error))
+            not_installed(str(error))
         yield server
 
 

@@ -10,11 +10,13 @@ import pytest
 from demo import data
 from demo.deploy import ROOT
 from demo.server import PYTHON
+from tests.conftest import not_installed
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(not PYTHON.exists(), reason="`make .venv-emulators/stamp` installs MiniStack")
 def test_every_file_arrives_and_agrees() -> None:
+    if not PYTHON.exists():
+        not_installed("MiniStack is not installed: `make .venv-emulators/stamp` does that")
     command = [sys.executable, "-m", "demo", "--megabytes", "1"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import not_installed
 from tests.seaweed import NotInstalledError, seaweed, weed_binary
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def test_it_ends_with_whoever_started_it(tmp_path: Path, ending: str) -> None:
     try:
         weed_binary()
     except NotInstalledError as error:
-        pytest.skip(str(error))
+        not_installed(str(error))
     program = f"""
 import os, signal, pathlib
 from tests.seaweed import seaweed
@@ -98,3 +99,20 @@ def test_without_the_binary_it_says_where_it_looked(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("S3_EMULATORS", "/nowhere")
     with pytest.raises(NotInstalledError, match="no /nowhere/bin/weed"), seaweed(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_without_the_binary_a_test_is_skipped_unless_all_are_to_run(
+    monkeypatch: pytest.MonkeyPatch, required: str, outcome: type[BaseException]
+) -> None:
+    monkeypatch.setenv("EMULATORS_REQUIRED", required)
+    with pytest.raises((pytest.skip.Exception, pytest.fail.Exception), match="no weed") as raised:
+        not_installed("no weed")
+    assert raised.type is outcome
+
+
+def test_make_test_is_to_run_all() -> None:
+    commands = re.findall(r"(?m)^\t(.*-m pytest.*)$", (ROOT / "Makefile").read_text())
+    assert [
+        command.startswith("EMULATORS_REQUIRED=1 ") for command in commands if "not integration" not in command
+    ] == [True]
