@@ -53,7 +53,7 @@ _ADVICE: Final[tuple[tuple[Callable[[pa.DataType], bool], str], ...]] = (
     (pa.types.is_fixed_size_binary, "cast it to binary"),
     (pa.types.is_nested, "write its parts as columns of their own, or as JSON text"),
 )
-_ADVICE_ELSE: Final = "cast it to one of the types of contract section 4, such as string"
+_ADVICE_ELSE: Final = "cast it to string, binary, a number, boolean, date32 or timestamp"
 
 
 def record_schema(schema: pa.Schema) -> dict[str, Any]:

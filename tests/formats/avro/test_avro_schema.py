@@ -133,7 +133,7 @@ REFUSED: Final = {
     pa.struct([("x", pa.int64())]): "columns of their own",
     pa.map_(pa.string(), pa.int64()): "columns of their own",
     pa.dictionary(pa.int32(), pa.uint64()): "int64",
-    pa.month_day_nano_interval(): "string",
+    pa.month_day_nano_interval(): "cast it to string, binary, a number, boolean, date32 or timestamp$",
 }
 
 
