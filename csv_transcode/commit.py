@@ -74,6 +74,14 @@ def read_manifest(store: ObjectStore, bucket: str, key: str) -> StandingManifest
 class Publishable(Protocol):
     """A finished upload that nobody sees yet."""
 
+    @property
+    def bytes_written(self) -> int:
+        """How long it is."""
+
+    @property
+    def key(self) -> str:
+        """Where it is to be published."""
+
     def publish(self, condition: Condition) -> StoredObject:
         """Make it the object at its key if ``condition`` holds, else raise PreconditionFailedError or ConflictError."""
 
@@ -97,19 +105,25 @@ class Commit:
         describe: Callable[[Mapping[str, StoredObject]], Manifest],
         *,
         claim: bool,
+        optional: frozenset[str] = frozenset(),
     ) -> Manifest:
-        """Publish the uploads (by format) and then the manifest that ``describe`` makes of them; return that.
+        """Publish the uploads (one a format, and the rejects) and then the manifest that ``describe`` makes of them.
+
+        An upload under ``optional`` is left out where it is empty, unless something stands in its place.
 
         ``claim`` asks for the claimed form even where no manifest stood. Raises PreconditionFailedError or
         ConflictError where another writer was first: what this attempt published stands under no committed manifest.
         """
+        empty = {name for name in optional if uploads[name].bytes_written == 0}
         if standing.etag is None and not claim:
-            return self._put_all(uploads, describe, dict.fromkeys(uploads, Condition.absent()), Condition.absent())
+            absent = dict.fromkeys(uploads.keys() - empty, Condition.absent())
+            return self._put_all(uploads, describe, absent, Condition.absent())
         claimed = self._claim(standing)
-        seen = {name: self._seen(self.keys.outputs[name]) for name in uploads}
+        seen = {name: self._seen(upload.key) for name, upload in uploads.items()}
+        conditions = {name: at for name, at in seen.items() if name not in empty or at != Condition.absent()}
         self._require_claim(claimed)
         try:
-            return self._put_all(uploads, describe, seen, Condition.matches(claimed))
+            return self._put_all(uploads, describe, conditions, Condition.matches(claimed))
         except TranscodeError:
             self._withdraw_untrue()
             raise
@@ -121,11 +135,11 @@ class Commit:
         conditions: Mapping[str, Condition],
         expected: Condition,
     ) -> Manifest:
-        """Put the outputs on their conditions, all at once, and then the committed manifest on what is expected."""
+        """Put the uploads that have a condition, all at once, and then the committed manifest on what is expected."""
         published: dict[str, Future[StoredObject]] = {}
         try:
-            for name, upload in uploads.items():
-                published[name] = self.executor.submit(upload.publish, conditions[name])
+            for name, condition in conditions.items():
+                published[name] = self.executor.submit(uploads[name].publish, condition)
         finally:
             wait(published.values())  # all of them end before any error is raised, and before the uploads are aborted
         manifest = describe({name: future.result() for name, future in published.items()})
@@ -139,7 +153,10 @@ class Commit:
         manifest = standing.manifest
         if manifest is None or not manifest.is_committed:
             return
-        if any(self._seen(output.key) != Condition.matches(output.etag) for output in manifest.outputs):
+        named = [(output.key, output.etag) for output in manifest.outputs]
+        if manifest.rejects:
+            named.append((manifest.rejects.key, manifest.rejects.etag))
+        if any(self._seen(key) != Condition.matches(etag) for key, etag in named):
             pending = Manifest.pending(manifest.source, manifest.settings_fingerprint, self.attempt_id)
             self._put(pending, standing.condition, "withdraw")
 

@@ -9,15 +9,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from csv_transcode.commit import JSON_TYPE, Commit, read_manifest
-from csv_transcode.decode.dialect import Dialect as DecodeDialect
+from csv_transcode.decode.compression import DecompressionLimits
+from csv_transcode.decode.dialect_detection import Given
 from csv_transcode.decode.inference import TypeRules
+from csv_transcode.decode.reader import Reading
 from csv_transcode.decode.records import Cuts
 from csv_transcode.errors import (
     ArchivedError,
     ConflictError,
     ContendedError,
     PreconditionFailedError,
-    RecordError,
+    RejectedError,
     TranscodeError,
 )
 from csv_transcode.fanout import conversion_bytes
@@ -28,11 +30,12 @@ from csv_transcode.manifest import (
     Manifest,
     OutputRef,
     RecordCounts,
+    RejectsRef,
     SchemaEntry,
     SourceRef,
     fingerprint,
 )
-from csv_transcode.pipeline import Plan, transcode
+from csv_transcode.pipeline import REJECTS, Plan, transcode
 from csv_transcode.report import ObjectResult, Outcome
 from csv_transcode.s3.store import Condition
 from csv_transcode.s3.upload import ObjectUpload, abort_stray_uploads
@@ -54,7 +57,11 @@ if TYPE_CHECKING:
 
 START_OVERS_MAX: Final = 8
 ATTEMPT_ID_BYTES: Final = 16
-CONTENT_TYPES: Final = {"parquet": "application/vnd.apache.parquet", "avro": "application/avro"}
+CONTENT_TYPES: Final = {
+    "parquet": "application/vnd.apache.parquet",
+    "avro": "application/avro",
+    REJECTS: "application/x-ndjson",
+}
 
 
 class OpenSource(Protocol):
@@ -86,26 +93,34 @@ class Workplace:
 
 def plan_of(settings: Settings) -> Plan:
     """Return how ``settings`` want sources converted."""
-    dialect = DecodeDialect(
-        delimiter=settings.delimiter or ",",
-        quote_char=settings.quote_char or '"',
-        header=settings.header == "true",
+    reading = Reading(
+        given=Given(
+            delimiter=settings.delimiter,
+            quote_char=settings.quote_char,
+            escape_char=settings.escape_char,
+            header={"true": True, "false": False}.get(settings.header),
+        ),
+        encoding=settings.encoding,
         null_values=settings.null_values,
+        decimal_separator=settings.decimal_separator,
+        limits=DecompressionLimits(settings.max_decompressed_bytes, settings.max_decompression_ratio),
+        cuts=Cuts(record_bytes_max=settings.max_record_bytes),
+        columns_max=settings.max_columns,
+        rejected_ratio_max=settings.max_rejected_ratio,
     )
     rules = TypeRules(
         decimals=settings.decimals == "decimal",
         nanoseconds=settings.nanoseconds,
         strings_only=settings.types == "string",
+        decimal_comma=settings.decimal_separator == ",",
         given=settings.column_types,
     )
     return Plan(
         formats=settings.output_formats,
         parquet_compression=settings.parquet_compression,
         avro_codec=settings.avro_codec,
-        dialect=dialect,
+        reading=reading,
         rules=rules,
-        cuts=Cuts(record_bytes_max=settings.max_record_bytes),
-        columns_max=settings.max_columns,
     )
 
 
@@ -207,9 +222,11 @@ class ObjectConverter:
         )
 
         def describe(stored: Mapping[str, StoredObject]) -> Manifest:
-            return _manifest(source, self._fingerprint, done, outputs.described(stored, done.records))
+            written = outputs.described(stored, done.written)
+            rejects = outputs.described_rejects(stored, done.reject_lines)
+            return _manifest(source, self._fingerprint, done, written, rejects)
 
-        manifest = commit.publish(standing, outputs.uploads, describe, claim=claim)
+        manifest = commit.publish(standing, outputs.uploads, describe, claim=claim, optional=frozenset({REJECTS}))
         if claim or standing.etag is not None or outputs.in_parts:
             self._abort_strays(visit.keys)
         return manifest
@@ -217,8 +234,8 @@ class ObjectConverter:
     def _abort_strays(self, keys: MappedKeys) -> None:
         """Abort what a killed conversion of the same object may have left; the conversion stands whether or not."""
         try:
-            for name in self._settings.output_formats:
-                abort_stray_uploads(self._at.store, self._settings.output_bucket, keys.outputs[name])
+            for key in (*(keys.outputs[name] for name in self._settings.output_formats), keys.rejects):
+                abort_stray_uploads(self._at.store, self._settings.output_bucket, key)
         except TranscodeError as error:
             log_event(self._log, logging.WARNING, "uploads.not_aborted", error=error)
 
@@ -261,7 +278,7 @@ class _Outputs:
 
     def open(self) -> Mapping[str, ObjectUpload]:
         """Return a fresh upload for every format, once a pass."""
-        self.uploads = {name: self._upload(name) for name in self._settings.output_formats}
+        self.uploads = {name: self._upload(name) for name in (*self._settings.output_formats, REJECTS)}
         return self.uploads
 
     def abort(self) -> None:
@@ -277,16 +294,24 @@ class _Outputs:
     def described(self, stored: Mapping[str, StoredObject], rows: int) -> tuple[OutputRef, ...]:
         """Return the manifest's entries of the published outputs."""
         bucket = self._settings.output_bucket
+        found = ((name, self.uploads[name], stored[name]) for name in self._settings.output_formats)
         return tuple(
-            OutputRef(name, bucket, upload.key, stored[name].etag, stored[name].version_id, upload.bytes_written, rows)
-            for name, upload in self.uploads.items()
+            OutputRef(name, bucket, upload.key, at.etag, at.version_id, upload.bytes_written, rows)
+            for name, upload, at in found
         )
+
+    def described_rejects(self, stored: Mapping[str, StoredObject], lines: int) -> RejectsRef | None:
+        """Return the manifest's entry of the rejects, if there are any."""
+        upload = self.uploads[REJECTS]
+        if not lines:
+            return None
+        return RejectsRef(self._settings.output_bucket, upload.key, stored[REJECTS].etag, lines, upload.bytes_written)
 
     def _upload(self, name: str) -> ObjectUpload:
         return ObjectUpload(
             self._at.store,
             self._settings.output_bucket,
-            self._keys.outputs[name],
+            self._keys.rejects if name == REJECTS else self._keys.outputs[name],
             attempt_id=self.attempt_id,
             content_type=CONTENT_TYPES[name],
             executor=self._at.io,
@@ -294,15 +319,18 @@ class _Outputs:
         )
 
 
-def _manifest(source: SourceRef, settings: str, done: Transcoded, outputs: tuple[OutputRef, ...]) -> Manifest:
+def _manifest(
+    source: SourceRef, settings: str, done: Transcoded, outputs: tuple[OutputRef, ...], rejects: RejectsRef | None
+) -> Manifest:
     return Manifest(
         COMMITTED,
         source,
         settings,
         Dialect(**asdict(done.dialect)),
         _entries(done.schema),
-        RecordCounts(read=done.records, written=done.records, rejected=0),
+        RecordCounts(read=done.written + done.rejected, written=done.written, rejected=done.rejected),
         outputs,
+        rejects,
     )
 
 
@@ -326,7 +354,7 @@ def _without_frames(error: TranscodeError) -> TranscodeError:
 
 
 def _failure(visit: _Visit, error: TranscodeError, settings: str) -> bytes:
-    """Return the ``_failed/`` record: why, of which version, and where in it, without any cell's value."""
+    """Return the ``_failed/`` record: why, of which version, and what of it was rejected."""
     source = asdict(visit.source) if visit.source else {"key": visit.obj.key}
     described: dict[str, Any] = {
         "reason": str(error),
@@ -336,9 +364,10 @@ def _failure(visit: _Visit, error: TranscodeError, settings: str) -> bytes:
         "records": None,
         "rejects": [],
     }
-    if isinstance(error, RecordError):
-        place = {name: getattr(error, name) for name in ("record", "line", "offset", "length", "reason", "detail")}
-        described["rejects"] = [place]
+    if isinstance(error, RejectedError):
+        written = error.read - error.rejected
+        described["records"] = asdict(RecordCounts(read=error.read, written=written, rejected=error.rejected))
+        described["rejects"] = [reject.to_dict() for reject in error.rejects]
     return json.dumps(described, ensure_ascii=False, indent=1).encode() + b"\n"
 
 

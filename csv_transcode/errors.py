@@ -8,8 +8,7 @@
     │   ├── EncodingError           not text in the expected encoding
     │   ├── DialectError            delimiter, quoting or header not convincing, or not supported
     │   ├── RecordError             one record breaks the format: where, what was found, what was expected
-    │   │   ├── FieldCountError
-    │   │   └── ValueTypeError      a value does not fit the type COLUMN_TYPES gives its column
+    │   ├── RejectedError           too many records are rejected
     │   └── LimitError              larger than a named limit allows
     ├── FrameError                  a DataFrame or table that cannot be written without changing a value
     ├── ConservationError           counts do not add up: nothing is published
@@ -30,6 +29,11 @@
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from csv_transcode.rejects import Reject
 
 
 class TranscodeError(Exception):
@@ -82,28 +86,15 @@ class RecordError(SourceError):
         self.length = length
         self.reason = reason or type(self).reason
 
-    def counted_from(self, records: int) -> RecordError:
-        """Return the same error, its record counted from ``records`` records further up."""
-        return type(self)(
-            self.detail,
-            record=self.record + records,
-            line=self.line,
-            offset=self.offset,
-            length=self.length,
-            reason=self.reason,
-        )
 
+class RejectedError(SourceError):
+    """More records are rejected than MAX_REJECTED_RATIO allows: ``rejected`` of ``read``; ``rejects`` are the first."""
 
-class FieldCountError(RecordError):
-    """A record has another number of fields than the header."""
-
-    reason = "field_count"
-
-
-class ValueTypeError(RecordError):
-    """A value does not fit the type that COLUMN_TYPES gives its column."""
-
-    reason = "type"
+    def __init__(self, message: str, *, read: int, rejected: int, rejects: tuple[Reject, ...]) -> None:
+        super().__init__(message)
+        self.read = read
+        self.rejected = rejected
+        self.rejects = rejects
 
 
 class LimitError(SourceError):

@@ -1,7 +1,8 @@
 """One source, start to end: chunks of CSV → typed record batches → Parquet and Avro, in bounded memory.
 
     source ─ cutter ─┬─ parse, observe, cast, encode Avro ─┬─ in order ─┬─ row groups ─ Parquet target
-      (this thread)  └─     (decode threads, a window)    ─┘            └─ Avro blocks ─ Avro target
+      (this thread)  └─     (decode threads, a window)    ─┘            ├─ Avro blocks ─ Avro target
+                                                                        └─ rejects ───── rejects target
 
 The first pass begins to encode with the types that the first stripe shows. When a later one contradicts them it only
 scans on, for the final types, and a second pass encodes. Nothing here knows S3; a target is whatever takes bytes.
@@ -10,32 +11,37 @@ scans on, for the final types, and a second pass encodes. Nothing here knows S3;
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import pyarrow as pa
 
-from csv_transcode.decode.dialect import Dialect
 from csv_transcode.decode.evidence import ColumnEvidence
 from csv_transcode.decode.inference import TypeRules
-from csv_transcode.decode.reader import StripeDecoder, read_head
-from csv_transcode.decode.records import Cuts
-from csv_transcode.errors import ConservationError, DialectError, RecordError, SourceError, ValueTypeError
+from csv_transcode.decode.reader import Reading, StripeDecoder, read_head
+from csv_transcode.errors import ConservationError, DialectError, RecordError, RejectedError
 from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
 from csv_transcode.formats.avro.schema import ORIGINAL_NAME
 from csv_transcode.formats.parquet import ParquetEncoder
+from csv_transcode.rejects import FirstRejects, RejectsWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor, Future
     from types import TracebackType
 
+    from csv_transcode.decode.dialect import Dialect
     from csv_transcode.decode.reader import Head, Observed
     from csv_transcode.decode.records import Stripe
     from csv_transcode.formats.avro.container import EncodedBatch
+    from csv_transcode.rejects import Reject
     from csv_transcode.schema import ColumnType, Schema
+
+
+REJECTS: Final = "rejects"
 
 
 class Target(Protocol):
@@ -58,10 +64,8 @@ class Plan:
     formats: tuple[str, ...] = ("parquet", "avro")
     parquet_compression: str = "snappy"
     avro_codec: str = "snappy"
-    dialect: Dialect = field(default_factory=Dialect)
+    reading: Reading = field(default_factory=Reading)
     rules: TypeRules = field(default_factory=TypeRules)
-    cuts: Cuts = field(default_factory=Cuts)
-    columns_max: int = 20_000
 
 
 @dataclass(frozen=True)
@@ -79,11 +83,17 @@ class Pools:
 
 @dataclass(frozen=True)
 class Transcoded:
-    """What a conversion came to: every target has ``records`` rows, and is finished."""
+    """What a conversion came to: every output has ``written`` rows, and all targets are finished.
+
+    ``targets`` has one a format and, under REJECTS, that of the rejects, whose lines are ``reject_lines``: those of the
+    ``rejected`` records, and of what stands before the header.
+    """
 
     dialect: Dialect
     schema: Schema
-    records: int
+    written: int
+    rejected: int
+    reject_lines: int
     targets: Mapping[str, Target]
 
 
@@ -93,21 +103,23 @@ def transcode(
     plan: Plan,
     pools: Pools,
 ) -> Transcoded | None:
-    """Convert the source that ``open_chunks`` gives to fresh targets, one a format; None where it is empty.
+    """Convert the source that ``open_chunks`` gives to fresh targets; None where it is empty.
 
-    ``open_chunks`` and ``open_targets`` are called once a pass, so at most twice. Raises SourceError for what cannot be
-    read, ConservationError where counts disagree, and whatever source and targets raise; targets are then aborted.
+    ``open_targets`` returns one target a format, and one under REJECTS. Both are called once a pass, so at most twice.
+    Raises SourceError for what cannot be read (RejectedError where too much of it was rejected), ConservationError
+    where counts disagree, and whatever source and targets raise; targets are then aborted.
     """
-    head = read_head(open_chunks(), plan.dialect, plan.cuts, columns_max=plan.columns_max)
-    if head is None:
-        return None
-    scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules), head.header)
-    encoding = _first_pass(head, scan, open_targets, plan, pools)
+    with _closed(open_chunks()) as chunks:
+        head = read_head(chunks, plan.reading)
+        if head is None:
+            return None
+        scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules), head)
+        encoding = _first_pass(scan, open_targets, plan, pools)
     if encoding is None:
         encoding = _second_pass(open_chunks, scan, open_targets, plan, pools)
     with encoding:
-        encoding.finish(scan.records)
-    return Transcoded(head.dialect, scan.schema(), scan.records, encoding.targets)
+        lines = encoding.finish(scan)
+    return Transcoded(head.dialect, scan.schema(), scan.read - scan.rejected, scan.rejected, lines, encoding.targets)
 
 
 def read_table(chunks: Iterable[bytes], plan: Plan) -> pa.Table:
@@ -115,55 +127,93 @@ def read_table(chunks: Iterable[bytes], plan: Plan) -> pa.Table:
 
     The table is in memory, and until its types are decided so are its strings.
     """
-    head = read_head(chunks, plan.dialect, plan.cuts, columns_max=plan.columns_max)
+    head = read_head(chunks, plan.reading)
     if head is None:
         message = "the source is empty: it holds no record, and no header"
         raise DialectError(message)
-    scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules), head.header)
+    scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules), head)
     seen = []
     for stripe in head.stripes():
-        try:
-            observed = _observe(scan.decoder, stripe, scan.evidence)
-        except RecordError as error:
-            raise error.counted_from(scan.records) from error
-        scan.add(observed.evidence, observed.strings.num_rows)
+        observed = scan.decoder.observe(scan.decoder.parse(stripe), scan.evidence)
+        for reject in observed.rejects:
+            raise _record_error(reject.counted_from(scan.read))
+        scan.add(observed.evidence, observed.count, ())
         seen.append(observed)
     types = scan.schema().types
     batches = [scan.decoder.cast(observed, types) for observed in seen]
     return pa.Table.from_batches([batch for batch in batches if batch], scan.decoder.arrow_schema(types))
 
 
+def _record_error(reject: Reject) -> RecordError:
+    return RecordError(
+        reject.detail,
+        record=reject.record,
+        line=reject.line,
+        offset=reject.offset,
+        length=len(reject.raw),
+        reason=reject.reason,
+    )
+
+
+@contextmanager
+def _closed(chunks: Iterable[bytes]) -> Iterator[Iterable[bytes]]:
+    """Close ``chunks`` at the end, if they can be: an answer that was not read to its end holds a connection."""
+    try:
+        yield chunks
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+
+
 class _Scan:
-    """What the stripes so far have shown, in order."""
+    """What the stripes so far have shown, in order; ``read`` counts their records, ``rejected`` ones included."""
 
-    def __init__(self, decoder: StripeDecoder, header: Sequence[str]) -> None:
+    def __init__(self, decoder: StripeDecoder, head: Head) -> None:
         self.decoder = decoder
-        self.header = header
+        self.head = head
         self.evidence: tuple[ColumnEvidence, ...] = (ColumnEvidence(),) * len(decoder.names)
-        self.records = 0
+        self.read = 0
+        self.rejected = 0
+        self._first = FirstRejects()
 
-    def add(self, shown: Sequence[ColumnEvidence], records: int) -> None:
-        """Take what the next stripe, of so many records, has shown."""
+    def add(self, shown: Sequence[ColumnEvidence], count: int, rejects: Sequence[Reject]) -> None:
+        """Take what the next stripe, of so many records, has shown; its rejects count from the start of the file."""
         self.evidence = tuple(
-            known.merged(later.shifted(self.records)) for known, later in zip(self.evidence, shown, strict=True)
+            known.merged(later.shifted(self.read)) for known, later in zip(self.evidence, shown, strict=True)
         )
-        self.records += records
+        self.read += count
+        self.rejected += len(rejects)
+        self._first.add(rejects)
 
     def schema(self) -> Schema:
         """Return what all stripes so far decide."""
         return self.decoder.decide(self.evidence)
 
+    def require_few_rejected(self, ratio_max: float) -> None:
+        """Raise RejectedError where more than this share of the records was rejected."""
+        if self.rejected <= ratio_max * self.read:
+            return
+        first = self._first.rejects[0] if self._first.rejects else None
+        example = f", the first is {_record_error(first)}" if first else ""
+        message = (
+            f"{self.rejected} of {self.read} records are rejected, which is more than MAX_REJECTED_RATIO={ratio_max:g} "
+            f"allows{example}"
+        )
+        raise RejectedError(message, read=self.read, rejected=self.rejected, rejects=tuple(self._first.rejects))
+
 
 @dataclass(frozen=True)
 class _Decoded:
-    """What one stripe has shown, and its part of the outputs.
+    """What one stripe of ``count`` records has shown, and its part of the outputs.
 
-    ``batch`` is None where the types do not fit it, or none were asked for. The strings are not kept: they are as large
-    as the batch, and several stripes wait for their turn.
+    ``batch`` is None where the types do not fit it, or none were asked for. ``rejects`` count from the stripe's start.
+    The strings are not kept: they are as large as the batch, and several stripes wait for their turn.
     """
 
     evidence: tuple[ColumnEvidence, ...]
-    records: int
+    count: int
+    rejects: tuple[Reject, ...]
     batch: pa.RecordBatch | None = None
     avro: EncodedBatch | None = None
 
@@ -171,16 +221,16 @@ class _Decoded:
 class _Encoding:
     """One pass's outputs, as far as they are. A ``with``: an exception aborts its targets."""
 
-    def __init__(
-        self, schema: pa.Schema, header: Sequence[str], targets: Mapping[str, Target], plan: Plan, pools: Pools
-    ) -> None:
+    def __init__(self, schema: pa.Schema, head: Head, targets: Mapping[str, Target], plan: Plan, pools: Pools) -> None:
         self.targets = targets
         self._pools = pools
         self._group: Future[Any] | None = None  # what still writes to the Parquet target
         parquet, avro = targets.get("parquet"), targets.get("avro")
         self._parquet = ParquetEncoder(schema, plan.parquet_compression, parquet.write) if parquet else None
-        self.avro = AvroEncoder.plan(_with_originals(schema, header), plan.avro_codec) if avro else None
+        self.avro = AvroEncoder.plan(_with_originals(schema, head.header), plan.avro_codec) if avro else None
         self._container = AvroContainer(self.avro, avro.write) if self.avro and avro else None
+        self._rejects = RejectsWriter(targets[REJECTS])
+        self._rejects.write(head.preamble)
 
     def __enter__(self) -> Self:
         return self
@@ -191,20 +241,24 @@ class _Encoding:
         if error is not None:
             self.abort()
 
-    def append(self, decoded: _Decoded) -> None:
-        """Take the next stripe, which has a batch."""
-        if decoded.batch is None:
+    def append(self, batch: pa.RecordBatch | None, avro: EncodedBatch | None, rejects: Sequence[Reject]) -> None:
+        """Take the next stripe, which has a batch; its rejects count from the start of the file."""
+        if batch is None:
             message = "a value does not fit the type that the whole file's evidence decided"
             raise ConservationError(message)
-        if self._container and decoded.avro is not None:
-            self._container.append(decoded.avro)
-        group = self._parquet.append(decoded.batch) if self._parquet else None
+        self._rejects.write(rejects)
+        if self._container and avro is not None:
+            self._container.append(avro)
+        group = self._parquet.append(batch) if self._parquet else None
         if group and self._parquet:
             self._await_group()
             self._group = self._pools.encode.submit(self._parquet.write_group, group)
 
-    def finish(self, records: int) -> None:
-        """Write what is left; raises ConservationError unless every output has ``records`` rows."""
+    def finish(self, scan: _Scan) -> int:
+        """Write what is left, and return the lines of the rejects.
+
+        Raises ConservationError unless every record that was read is in every output, or among the rejects.
+        """
         self._await_group()
         rows = {}
         self._group = closing = self._pools.encode.submit(self._parquet.close) if self._parquet else None
@@ -213,11 +267,15 @@ class _Encoding:
             rows["avro"] = self._container.record_count
         if closing:
             rows["parquet"] = closing.result()
-        if any(count != records for count in rows.values()):
-            message = f"{records} records were read, and the outputs hold {rows}: nothing is published"
+        rejected = self._rejects.records
+        if any(count + rejected != scan.read for count in rows.values()) or rejected != scan.rejected:
+            message = (
+                f"{scan.read} records were read, {rejected} rejected, and the outputs hold {rows}: nothing is published"
+            )
             raise ConservationError(message)
         for target in self.targets.values():
             target.finish()
+        return self._rejects.lines
 
     def abort(self) -> None:
         """Throw the outputs away, once nothing writes to them any more."""
@@ -244,29 +302,32 @@ def _with_originals(schema: pa.Schema, header: Sequence[str]) -> pa.Schema:
 
 
 def _first_pass(
-    head: Head, scan: _Scan, open_targets: Callable[[], Mapping[str, Target]], plan: Plan, pools: Pools
+    scan: _Scan, open_targets: Callable[[], Mapping[str, Target]], plan: Plan, pools: Pools
 ) -> _Encoding | None:
     """Observe every stripe; return the outputs where the types that the first one shows hold to the end."""
-    stripes = head.stripes()
-    begun = [_observe(scan.decoder, stripe, scan.evidence) for stripe in islice(stripes, 1)]
+    stripes = scan.head.stripes()
+    begun = [scan.decoder.observe(scan.decoder.parse(stripe), scan.evidence) for stripe in islice(stripes, 1)]
     for observed in begun:
-        scan.add(observed.evidence, observed.strings.num_rows)
+        scan.add(observed.evidence, observed.count, observed.rejects)
     types = scan.schema().types
-    with _Encoding(scan.decoder.arrow_schema(types), scan.header, open_targets(), plan, pools) as encoding:
+    with _Encoding(scan.decoder.arrow_schema(types), scan.head, open_targets(), plan, pools) as encoding:
         for observed in begun:
-            encoding.append(_encode(scan.decoder, observed, types, encoding.avro))
+            decoded = _encode(scan.decoder, observed, types, encoding.avro)
+            encoding.append(decoded.batch, decoded.avro, decoded.rejects)
         holds = True
 
         def decode(stripe: Stripe) -> Callable[[], _Decoded]:
             return partial(_decode, scan.decoder, stripe, scan.evidence, types if holds else None, encoding.avro)
 
-        for decoded in _in_order(pools, decode, stripes, scan):
-            scan.add(decoded.evidence, decoded.records)
+        for decoded in _in_order(pools, decode, stripes):
+            rejects = [reject.counted_from(scan.read) for reject in decoded.rejects]
+            scan.add(decoded.evidence, decoded.count, rejects)
             if holds and scan.schema().types == types:
-                encoding.append(decoded)
+                encoding.append(decoded.batch, decoded.avro, rejects)
             elif holds:
                 holds = False
                 encoding.abort()
+        scan.require_few_rejected(plan.reading.rejected_ratio_max)
     return encoding if holds else None
 
 
@@ -278,16 +339,18 @@ def _second_pass(
     pools: Pools,
 ) -> _Encoding:
     """Encode the whole source with the types that all of it has shown."""
-    head = read_head(open_chunks(), plan.dialect, plan.cuts, columns_max=plan.columns_max)
-    stripes = head.stripes() if head else iter(())
     types = scan.schema().types
-    with _Encoding(scan.decoder.arrow_schema(types), scan.header, open_targets(), plan, pools) as encoding:
+    with _closed(open_chunks()) as chunks:
+        stripes = scan.head.again(chunks).stripes()
+        with _Encoding(scan.decoder.arrow_schema(types), scan.head, open_targets(), plan, pools) as encoding:
+            read = 0
 
-        def decode(stripe: Stripe) -> Callable[[], _Decoded]:
-            return partial(_decode, scan.decoder, stripe, None, types, encoding.avro)
+            def decode(stripe: Stripe) -> Callable[[], _Decoded]:
+                return partial(_decode, scan.decoder, stripe, None, types, encoding.avro)
 
-        for decoded in _in_order(pools, decode, stripes, None):
-            encoding.append(decoded)
+            for decoded in _in_order(pools, decode, stripes):
+                encoding.append(decoded.batch, decoded.avro, [one.counted_from(read) for one in decoded.rejects])
+                read += decoded.count
     return encoding
 
 
@@ -299,20 +362,10 @@ def _decode(
     avro: AvroEncoder | None,
 ) -> _Decoded:
     """Decode one stripe, and encode it where ``types`` are given; ``known`` is None where nothing is to be observed."""
-    observed = _observe(decoder, stripe, known)
+    observed = decoder.observe(decoder.parse(stripe), known)
     if types is None:
-        return _Decoded(observed.evidence, observed.strings.num_rows)
+        return _Decoded(observed.evidence, observed.count, observed.rejects)
     return _encode(decoder, observed, types, avro)
-
-
-def _observe(decoder: StripeDecoder, stripe: Stripe, known: Sequence[ColumnEvidence] | None) -> Observed:
-    strings = decoder.parse(stripe)
-    if known is None:
-        return decoder.unobserved(strings)
-    try:
-        return decoder.observe(strings, known)
-    except ValueTypeError as error:
-        raise decoder.place(error, stripe) from error
 
 
 def _encode(
@@ -320,51 +373,21 @@ def _encode(
 ) -> _Decoded:
     batch = decoder.cast(observed, types)
     encoded = avro.encode(batch) if avro and batch is not None else None
-    return _Decoded(observed.evidence, observed.strings.num_rows, batch, encoded)
+    return _Decoded(observed.evidence, observed.count, observed.rejects, batch, encoded)
 
 
 def _in_order(
-    pools: Pools, task: Callable[[Stripe], Callable[[], _Decoded]], stripes: Iterable[Stripe], scan: _Scan | None
+    pools: Pools, task: Callable[[Stripe], Callable[[], _Decoded]], stripes: Iterable[Stripe]
 ) -> Iterator[_Decoded]:
-    """Yield what the stripes' tasks return, in order, at most ``pools.window`` under way.
-
-    Records in errors are counted from the start of the file, given the ``scan`` of what has been yielded so far.
-    """
+    """Yield what the stripes' tasks return, in order, at most ``pools.window`` under way."""
     pending: deque[Future[_Decoded]] = deque()
-    cut = _Cut(stripes)
     try:
-        for stripe in cut:
+        for stripe in stripes:
             pending.append(pools.decode.submit(task(stripe)))
             if len(pending) >= pools.window:
-                yield _result(pending.popleft(), scan)
+                yield pending.popleft().result()
         while pending:
-            yield _result(pending.popleft(), scan)
-        cut.require_whole()
+            yield pending.popleft().result()
     finally:
         for future in pending:
             future.cancel()
-
-
-class _Cut:
-    """Stripes up to the first that cannot be cut, which is an error only once all before it have been looked at."""
-
-    def __init__(self, stripes: Iterable[Stripe]) -> None:
-        self._stripes = stripes
-        self._error: Exception | None = None
-
-    def __iter__(self) -> Iterator[Stripe]:
-        try:
-            yield from self._stripes
-        except SourceError as error:
-            self._error = error
-
-    def require_whole(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-
-def _result(future: Future[_Decoded], scan: _Scan | None) -> _Decoded:
-    try:
-        return future.result()
-    except RecordError as error:
-        raise error.counted_from(scan.records if scan else 0) from error

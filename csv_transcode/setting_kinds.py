@@ -6,7 +6,6 @@ allowed instead, or None. ``parse`` raises ValueError with what is allowed where
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from csv_transcode.keys import FORMATS, KEY_BYTES_MAX, KeyTemplate
 if TYPE_CHECKING:
     from csv_transcode.schema import ColumnType
 
+NO_CHARACTER: Final = "none"
 NOT_YET: Final = "not supported yet"
 NULL_VALUES_MAX: Final = 100
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
@@ -227,37 +227,47 @@ class ColumnTypes:
 
 @dataclass(frozen=True)
 class Character:
-    """One ASCII character of the dialect; None where it is to be detected, and only ``supported`` ones for now."""
+    """One ASCII character of the dialect; None where it is to be detected, and an empty text where there is none."""
 
-    supported: tuple[str, ...]
+    can_be_none: bool = False
 
     def parse(self, text: str) -> str:
-        """Take the character, or for a tab, which is hard to type, the word or its escape."""
+        """Take the character, or a word: ``tab`` (or its escape), and ``none`` where there may be none."""
+        if self.can_be_none and text.lower() == NO_CHARACTER:
+            return ""
         return _ALIASES.get(text.lower(), text)
 
     def refusal(self, value: object) -> str | None:
-        """Refuse what cannot be part of a dialect, and what is not supported yet."""
-        if value is None or value in self.supported:
+        """Refuse what cannot be part of a dialect."""
+        if value is None or (value == "" and self.can_be_none):
             return None
-        can_be = isinstance(value, str) and len(value) == 1 and value.isascii() and value not in "\r\n\0"
-        supported = f"must be {' or '.join(map(repr, self.supported))}" if self.supported else "must be left empty"
-        return f"{NOT_YET}: {supported}" if can_be else "must be one ASCII character, not a line end or NUL"
+        if isinstance(value, str) and len(value) == 1 and value.isascii() and value not in "\r\n\0":
+            return None
+        return f"must be one ASCII character, not a line end or NUL{', or `none`' if self.can_be_none else ''}"
 
 
 class Encoding:
-    """The characters' encoding; None where it is to be detected, and only UTF-8 for now."""
+    """The characters' encoding; None where it is to be detected."""
 
     def parse(self, text: str) -> str:
         """Take any of Python's spellings, and give its own."""
-        try:
-            return codecs.lookup(text.strip()).name
-        except (LookupError, ValueError):
-            message = f"must be the name of an encoding ({NOT_YET}: any but utf-8)"
-            raise ValueError(message) from None
+        found = _canonical_encoding(text)
+        if found is None:
+            raise ValueError(self._allowed)
+        return found
 
     def refusal(self, value: object) -> str | None:
-        """Refuse every other encoding."""
-        return None if value in (None, "utf-8") else f"{NOT_YET}: must be utf-8"
+        """Refuse what is no character encoding, or not its canonical name."""
+        known = value is None or (isinstance(value, str) and _canonical_encoding(value) == value)
+        return None if known else self._allowed
+
+    _allowed = "must be the name of a character encoding that Python knows, such as utf-8, cp1252 or utf-16-le"
+
+
+def _canonical_encoding(name: str) -> str | None:
+    from csv_transcode.decode.encoding import canonical_name  # noqa: PLC0415
+
+    return canonical_name(name)
 
 
 def is_utf8(text: str) -> bool:

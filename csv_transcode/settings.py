@@ -6,6 +6,7 @@ the outputs; the README's table and the manifest's fingerprint come from there.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import MISSING, dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -37,10 +38,13 @@ if TYPE_CHECKING:
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
+GIB: Final = 1 << 30
 WORKERS_MAX: Final = 256
 CACHED_OBJECTS_MAX: Final = 100_000
 COLUMNS_MAX: Final = 100_000
 RECORD_BYTES_MAX: Final = 64 * MIB
+DECOMPRESSED_BYTES_MAX: Final = 1 << 50
+DECOMPRESSION_RATIO_MAX: Final = 1_000_000
 RETRIES_MAX: Final = 20
 TIMEOUT_SECONDS_LEAST: Final = 0.1
 TIMEOUT_SECONDS_MOST: Final = 900.0  # a Lambda function's own limit
@@ -53,9 +57,6 @@ SHOWN_MAX: Final = 100
 # ignored is worse than none.
 LATER: Final = MappingProxyType(
     {
-        "DECIMAL_SEPARATOR": ("", "."),
-        "MAX_DECOMPRESSED_BYTES": ("",),
-        "MAX_DECOMPRESSION_RATIO": ("",),
         "MEMORY_BUDGET_MB": ("",),
         "DEADLINE_MARGIN_SECONDS": ("",),
         "EXPECTED_INPUT_BUCKET_OWNER": ("",),
@@ -162,7 +163,8 @@ class Settings:
             "variable": "COLUMN_TYPES",
             "default": "empty",
             "meaning": "JSON, inline or an `s3://` object: column name → `string`, `int64`, `double`, `decimal(p,s)`,"
-            " `boolean`, `date`, `timestamp` or `timestamp_utc`; a value that does not fit fails the file",
+            " `boolean`, `date`, `timestamp` or `timestamp_utc`; a record with a value that does not fit is rejected"
+            " (`type`)",
             "kind": ColumnTypes(),
             "decides_bytes": True,
         },
@@ -180,24 +182,24 @@ class Settings:
     delimiter: str | None = _setting(
         "DELIMITER",
         "detected",
-        "the character between fields, `tab` and `\\t` included; only `,` is supported yet",
-        Character((",",)),
+        "the character between fields; `tab` and `\\t` are accepted",
+        Character(),
         default=None,
         decides_bytes=True,
     )
     quote_char: str | None = _setting(
         "QUOTE_CHAR",
         "detected",
-        'the character around quoted fields; only `"` is supported yet',
-        Character(('"',)),
+        "the character around quoted fields, or `none`",
+        Character(can_be_none=True),
         default=None,
         decides_bytes=True,
     )
     escape_char: str | None = _setting(
         "ESCAPE_CHAR",
         "detected",
-        "the character that makes the next one literal inside quotes; not supported yet",
-        Character(()),
+        "the character that makes the next one literal inside quotes, or `none` (quotes are doubled)",
+        Character(can_be_none=True),
         default=None,
         decides_bytes=True,
     )
@@ -212,8 +214,15 @@ class Settings:
     header: str = _setting(
         "HEADER",
         "true",
-        "whether the first record names the columns: `true` or `false` (`auto` is not supported yet)",
-        Choice(("true", "false"), later=("auto",)),
+        "whether the first record names the columns: `true`, `false`, or `auto`, which decides by the values",
+        Choice(("true", "false", "auto")),
+        decides_bytes=True,
+    )
+    decimal_separator: str = _setting(
+        "DECIMAL_SEPARATOR",
+        ".",
+        "`.` or `,`: what stands before the fraction of a number",
+        Choice((".", ",")),
         decides_bytes=True,
     )
     null_values: tuple[str, ...] = _setting(
@@ -226,8 +235,7 @@ class Settings:
     max_rejected_ratio: float = _setting(
         "MAX_REJECTED_RATIO",
         "0.1",
-        "a file with a larger share of rejected records fails as a whole, `1` accepts any; until records are rejected"
-        " one by one, a single bad record fails its file whatever this says",
+        "a file with a larger share of rejected records fails as a whole; `1` accepts any",
         Number(0, 1),
     )
     max_record_bytes: int = _setting(
@@ -239,6 +247,20 @@ class Settings:
     )
     max_columns: int = _setting(
         "MAX_COLUMNS", "10000", "widest header", WholeNumber(1, COLUMNS_MAX), decides_bytes=True
+    )
+    max_decompressed_bytes: int = _setting(
+        "MAX_DECOMPRESSED_BYTES",
+        str(64 * GIB),
+        "largest source once it is decompressed",
+        WholeNumber(1, DECOMPRESSED_BYTES_MAX),
+        decides_bytes=True,
+    )
+    max_decompression_ratio: float = _setting(
+        "MAX_DECOMPRESSION_RATIO",
+        "200",
+        "how many times as large as the object it may be, beyond the first megabytes",
+        Number(1, DECOMPRESSION_RATIO_MAX),
+        decides_bytes=True,
     )
     log_level: str = _setting(
         "LOG_LEVEL",
@@ -377,6 +399,7 @@ def _refusals(values: Mapping[str, Any]) -> dict[str, str]:
 
 def _relation_problems(values: Mapping[str, Any], refused: Mapping[str, str]) -> Iterator[str]:
     """Yield what is wrong between values that are each allowed."""
+    yield from _dialect_problems(values, refused)
     names = ("input_bucket", "output_bucket", "prefix", "output_prefix", "key_template")
     if any(name in refused for name in names):
         return
@@ -386,6 +409,14 @@ def _relation_problems(values: Mapping[str, Any], refused: Mapping[str, str]) ->
         yield from _loop_problems(prefix, output_prefix, template)
     if folder := collision(template, output_prefix):
         yield f"KEY_TEMPLATE={_shown(text)}: an output could take the key of a record under {folder!r}"
+
+
+def _dialect_problems(values: Mapping[str, Any], refused: Mapping[str, str]) -> Iterator[str]:
+    """Yield which characters of the dialect could not be told apart."""
+    names = [name for name in ("delimiter", "quote_char", "escape_char") if values[name] and name not in refused]
+    for first, second in itertools.combinations(names, 2):
+        if values[first] == values[second] and (first, second) != ("quote_char", "escape_char"):
+            yield f"{first.upper()} and {second.upper()} are both {_shown(values[first])}: they must differ"
 
 
 def _loop_problems(prefix: str, output_prefix: str, template: KeyTemplate) -> Iterator[str]:

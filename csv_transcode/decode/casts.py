@@ -17,10 +17,17 @@ if TYPE_CHECKING:
     from csv_transcode.decode.texts import Texts
     from csv_transcode.schema import ColumnType
 
+DEFAULT_RULES: Final = inference.TypeRules()
 TRUE_TEXTS: Final = arrays.string_array([texts[0] for texts in grammar.BOOLEANS.values()])
 
 
-def to_type(column: pa.Array[Any], texts: Texts, column_type: ColumnType, cast: pa.Array[Any] | None) -> pa.Array[Any]:
+def to_type(
+    column: pa.Array[Any],
+    texts: Texts,
+    column_type: ColumnType,
+    cast: pa.Array[Any] | None,
+    rules: inference.TypeRules = DEFAULT_RULES,
+) -> pa.Array[Any]:
     """Return ``column`` as ``column_type``: null where it is null, or empty and not a string column.
 
     ``texts`` are its non-empty values; ``cast`` is what they have been cast to already, if anything.
@@ -32,7 +39,7 @@ def to_type(column: pa.Array[Any], texts: Texts, column_type: ColumnType, cast: 
     if len(texts) == 0:
         return pa.nulls(len(column), target)  # type: ignore[call-overload, no-any-return]
     if cast is None or cast.type != target:
-        cast = _cast(texts.array, target)
+        cast = _cast(_written(texts, column_type, rules).array, target)
     return texts.spread(cast, len(column))
 
 
@@ -42,16 +49,21 @@ def _cast(array: pa.Array[Any], target: pa.DataType) -> pa.Array[Any]:
     return pc.cast(array, target)
 
 
-def first_unfit(texts: Texts, column_type: ColumnType, rules: inference.TypeRules) -> int | None:
-    """Return the first record whose value does not fit the ``column_type`` that COLUMN_TYPES gives, or None.
+def unfit(texts: Texts, column_type: ColumnType, rules: inference.TypeRules) -> list[int]:
+    """Return the records whose values do not fit the ``column_type`` that COLUMN_TYPES gives.
 
     A value fits where the type says it exactly, one value at a time: what a whole column must have in common to be
     inferred (one scale, one spelling) is not asked of a column whose owner names its type.
     """
     if len(texts) == 0 or column_type.name == "string" or _plainly_fits(texts, column_type, rules):
-        return None
+        return []
     fits = _fits(column_type)
-    return next((record for record, text in texts.values() if not fits(text)), None)
+    return [record for record, text in _written(texts, column_type, rules).values() if not fits(text)]
+
+
+def _written(texts: Texts, column_type: ColumnType, rules: inference.TypeRules) -> Texts:
+    """Return the values as a value of the type is written."""
+    return rules.as_numbers(texts) if column_type.name in {"double", "decimal"} else texts
 
 
 def _plainly_fits(texts: Texts, column_type: ColumnType, rules: inference.TypeRules) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from csv_transcode.errors import DialectError
@@ -26,6 +26,10 @@ class Dialect:
     header: bool = True
     null_values: tuple[str, ...] = ("",)
     decimal_separator: str = "."
+
+    def without_escapes(self) -> Dialect:
+        """Return the dialect in which quotes are doubled, and nothing is escaped."""
+        return replace(self, escape_char=None)
 
 
 def require_convincing(header: Sequence[str], dialect: Dialect) -> None:

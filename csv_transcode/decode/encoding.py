@@ -1,20 +1,109 @@
-"""Character encoding by byte-order mark; UTF-8 is what is expected."""
+"""Character encoding: by byte-order mark, by evidence, or as given; and from it to UTF-8.
+
+What is UTF-8 is never taken for anything else, and its bytes pass through unchanged, also those few that are not
+valid: they cost one record each, later. Any other encoding is decoded strictly, and one character that cannot be fails
+the file (contract section 5). No replacement character is ever made.
+"""
 
 from __future__ import annotations
 
 import codecs
-from typing import Final
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
+from csv_transcode.decode import legacy_encodings
 from csv_transcode.errors import EncodingError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+SAMPLE_BYTES: Final = MIB
+STEP_BYTES: Final = MIB  # decoded at once: characters take up to four bytes in between
+
+UTF8: Final = "utf-8"
 # UTF-32 first: its little-endian mark begins with UTF-16's.
-FOREIGN_MARKS: Final = (
-    (codecs.BOM_UTF32_LE, "UTF-32 LE"),
-    (codecs.BOM_UTF32_BE, "UTF-32 BE"),
-    (codecs.BOM_UTF16_LE, "UTF-16 LE"),
-    (codecs.BOM_UTF16_BE, "UTF-16 BE"),
+MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF8, UTF8),
 )
-MARK_BYTES_MAX: Final = max(len(mark) for mark, _ in FOREIGN_MARKS)
+MARK_BYTES_MAX: Final = max(len(mark) for mark, _ in MARKS)
+_WITHOUT_ORDER: Final = ("utf-16", "utf-32")  # byte order by mark, else by evidence
+# Codecs that are no character sets, though Python says that they give text.
+_NO_CHARACTER_SETS: Final = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+
+INVALID_LINES_MOST: Final = 0.1  # share of the lines that may be damaged UTF-8, where nothing else is convincing
+_NUL_SHARE_SURE: Final = 0.5  # of a text's 16-bit units that are ASCII: enough by itself
+_NUL_SHARE_LEAST: Final = 0.05  # enough where line ends are among them
+_PLAIN_CONTROLS: Final = "\t\n\r"
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A source's encoding, in Python's own spelling, and how many bytes of byte-order mark it begins with."""
+
+    name: str
+    mark_bytes: int = 0
+
+
+def canonical_name(name: str) -> str | None:
+    """Return Python's own name of the character encoding ``name``, or None where there is none of that name."""
+    try:
+        info = codecs.lookup(name.strip())
+    except (LookupError, ValueError):
+        return None
+    found = {"utf-8-sig": UTF8}.get(info.name, info.name)
+    is_text = getattr(info, "_is_text_encoding", True)
+    return found if is_text and found.replace("_", "-") not in _NO_CHARACTER_SETS else None
+
+
+def detect(
+    sample: bytes, *, whole: bool, given: str | None, invalid_lines_most: float = INVALID_LINES_MOST
+) -> Encoding:
+    """Return the encoding of the source that begins with ``sample`` (SAMPLE_BYTES of it, or all: ``whole``).
+
+    ``given`` wins, but a byte-order mark may not contradict it. Where nothing else is convincing, a share of up to
+    ``invalid_lines_most`` of the lines may be damaged UTF-8: they will be rejected. Raises EncodingError where one does, where ``given`` is
+    no encoding, and where no encoding is convincing.
+    """
+    marked = _marked(sample, whole=whole)
+    if given is not None:
+        return _as_given(sample, marked, given, whole=whole)
+    if marked is not None:
+        return marked
+    unmarked = _utf16_or_32(sample, whole=whole)
+    if unmarked is not None:
+        return Encoding(unmarked)
+    damage = _Damage.of(sample, whole=whole)
+    if damage.invalid == 0 or damage.valid > damage.invalid:
+        return Encoding(UTF8)
+    verdict = legacy_encodings.judge(sample, whole=whole)
+    if verdict.encoding is not None:
+        return Encoding(verdict.encoding)
+    if damage.invalid_lines <= invalid_lines_most * damage.lines:
+        return Encoding(UTF8)
+    message = (
+        f"not UTF-8: byte {damage.first} (line {damage.first_line}) is 0x{sample[damage.first]:02x}, and"
+        f" {damage.invalid_lines} of the first {damage.lines} lines are not valid; {verdict.reason};"
+        " set ENCODING to what the file is in, e.g. ENCODING=cp1252"
+    )
+    raise EncodingError(message)
+
+
+def to_utf8(chunks: Iterable[bytes], encoding: Encoding) -> Iterator[bytes]:
+    """Yield the text of ``chunks`` in UTF-8, without its byte-order mark, in pieces none of which is empty.
+
+    UTF-8 passes through as it is. In another encoding the first character that is none raises EncodingError, with its
+    byte in the decompressed source.
+    """
+    unmarked = _without(encoding.mark_bytes, chunks)
+    return unmarked if encoding.name == UTF8 else _transcoded(unmarked, encoding)
 
 
 def utf8_mark_bytes(head: bytes) -> int:
@@ -22,7 +111,7 @@ def utf8_mark_bytes(head: bytes) -> int:
 
     Raises EncodingError for the mark of another encoding.
     """
-    for mark, name in FOREIGN_MARKS:
+    for mark, name in MARKS[:-1]:
         if head.startswith(mark):
             message = f"{name} input is not supported yet: found its byte-order mark {mark.hex(' ')} at byte 0"
             raise EncodingError(message)
@@ -38,3 +127,153 @@ def require_no_nul(data: bytes, offset: int) -> None:
             "which is not supported yet"
         )
         raise EncodingError(message)
+
+
+def _marked(sample: bytes, *, whole: bool) -> Encoding | None:
+    for mark, name in MARKS:
+        if sample.startswith(mark):
+            if name == "utf-32-le" and _decoded(sample, name, whole=whole) is None:
+                continue  # UTF-16 whose first character is NUL
+            return Encoding(name, len(mark))
+    return None
+
+
+def _as_given(sample: bytes, marked: Encoding | None, given: str, *, whole: bool) -> Encoding:
+    name = canonical_name(given)
+    if name is None:
+        message = f"ENCODING={given} is not a character encoding that Python knows"
+        raise EncodingError(message)
+    if marked is not None and not marked.name.startswith(name):
+        mark = sample[: marked.mark_bytes]
+        message = f"ENCODING={given}, but the file begins with the byte-order mark of {marked.name}, {mark.hex(' ')}"
+        raise EncodingError(message)
+    if marked is not None:
+        return marked
+    if name not in _WITHOUT_ORDER:
+        return Encoding(name)
+    ordered = _utf16_or_32(sample, whole=whole)
+    if ordered is None or not ordered.startswith(name):
+        message = f"ENCODING={given}, but neither a byte-order mark nor its zero bytes say which; set {name}-le or -be"
+        raise EncodingError(message)
+    return Encoding(ordered)
+
+
+def _utf16_or_32(sample: bytes, *, whole: bool) -> str | None:
+    """Return which of UTF-16 and UTF-32, in which byte order, the sample can only be; None where it need not be any."""
+    if b"\0" not in sample:
+        return None
+    for name, unit, low in (("utf-32-le", 4, 0), ("utf-32-be", 4, 3), ("utf-16-le", 2, 0), ("utf-16-be", 2, 1)):
+        if whole and len(sample) % unit:
+            continue
+        text = _decoded(sample, name, whole=whole)
+        if text is not None and _is_plain_text(text) and (unit == 4 or _has_ascii_units(sample, low)):  # noqa: PLR2004
+            return name
+    return None
+
+
+def _has_ascii_units(sample: bytes, low: int) -> bool:
+    """Return whether enough of the 16-bit units are ASCII, as delimiters, digits and line ends are in any language."""
+    zeros = sample[1 - low :: 2].count(0)
+    share = zeros / (len(sample) // 2)
+    if share < 1 and _is_utf8_without_controls(sample):
+        return False
+    line_ends = sum(sample.count(end) for end in ((b"\n\0", b"\r\0") if low == 0 else (b"\0\n", b"\0\r")))
+    return share >= _NUL_SHARE_SURE or (share >= _NUL_SHARE_LEAST and line_ends > 0)
+
+
+def _is_utf8_without_controls(sample: bytes) -> bool:
+    """Return whether the sample is UTF-8 with NULs; Cyrillic in UTF-16 is so, too, but full of the control 0x04."""
+    text = _decoded(sample, UTF8, whole=False)
+    return text is not None and _is_plain_text(text.replace("\0", ""))
+
+
+def _decoded(sample: bytes, name: str, *, whole: bool) -> str | None:
+    """Return the sample's text, without a last character that is cut unless it is ``whole``; None where it is none."""
+    try:
+        return codecs.getincrementaldecoder(name)().decode(sample, whole)
+    except UnicodeError:
+        return None
+
+
+def _is_plain_text(text: str) -> bool:
+    """Return whether every character is assigned, and none is a control other than tab and line ends."""
+    return bool(text) and all(
+        character in _PLAIN_CONTROLS or unicodedata.category(character) not in {"Cc", "Cn", "Co", "Cs"}
+        for character in set(text)
+    )
+
+
+_NOT_ASCII: Final = re.compile("[^\x00-\x7f]")
+_NOT_VALID: Final = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of a byte that is not UTF-8
+_LINE_END: Final = re.compile("\r\n|\n|\r")
+
+
+@dataclass(frozen=True)
+class _Damage:
+    """How much of a sample is UTF-8: characters of several bytes, bytes that are of none, lines that hold such."""
+
+    valid: int
+    invalid: int
+    first: int
+    first_line: int
+    invalid_lines: int
+    lines: int
+
+    @classmethod
+    def of(cls, sample: bytes, *, whole: bool) -> _Damage:
+        """Return what the sample shows; a character that is cut at its end is none unless it is ``whole``."""
+        text = codecs.getincrementaldecoder(UTF8)("surrogateescape").decode(sample, whole)
+        at = _NOT_VALID.search(text)
+        if at is None:
+            return cls(0, 0, 0, 0, 0, 0)
+        before = text[: at.start()]
+        lines = [line for line in _LINE_END.split(text) if line]
+        invalid = len(_NOT_VALID.findall(text))
+        return cls(
+            valid=len(_NOT_ASCII.findall(text)) - invalid,
+            invalid=invalid,
+            first=len(before.encode()),
+            first_line=1 + len(_LINE_END.findall(before)),
+            invalid_lines=sum(_NOT_VALID.search(line) is not None for line in lines),
+            lines=len(lines),
+        )
+
+
+def _without(mark_bytes: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the chunks without their first ``mark_bytes`` bytes."""
+    remaining = iter(chunks)
+    for chunk in remaining:
+        rest = chunk[mark_bytes:] if mark_bytes else chunk
+        mark_bytes -= len(chunk) - len(rest)
+        if rest:
+            yield rest
+
+
+def _transcoded(chunks: Iterable[bytes], encoding: Encoding) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding.name)()
+    offset = encoding.mark_bytes
+    for chunk in chunks:
+        for start in range(0, len(chunk), STEP_BYTES):
+            step = chunk[start : start + STEP_BYTES]
+            text = _step(decoder, step, offset, encoding.name, final=False)
+            offset += len(step)
+            if text:
+                yield text
+    text = _step(decoder, b"", offset, encoding.name, final=True)
+    if text:
+        yield text
+
+
+def _step(decoder: codecs.IncrementalDecoder, step: bytes, offset: int, name: str, *, final: bool) -> bytes:
+    """Return ``step``, which begins at byte ``offset``, in UTF-8, with what the decoder kept of the one before."""
+    kept = len(decoder.getstate()[0])
+    try:
+        return decoder.decode(step, final).encode()
+    except UnicodeDecodeError as error:
+        at = offset - kept + error.start
+        found = error.object[error.start : error.end].hex(" ")
+        message = f"not {name} at byte {at}: {found} ({error.reason}); set ENCODING if it is something else"
+        raise EncodingError(message) from error
+    except UnicodeEncodeError as error:
+        message = f"not {name} between bytes {offset - kept} and {offset + len(step)}: a surrogate by itself"
+        raise EncodingError(message) from error

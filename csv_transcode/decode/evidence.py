@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    import numpy as np
+    import numpy.typing as npt
+
+    Numbers = npt.NDArray[np.intp]
+
 NEVER: Final = sys.maxsize  # no record has shown it
 
 Merged = TypeVar("Merged", bound="Evidence")
@@ -32,6 +37,10 @@ class Uniform:
     def shifted(self, records: int) -> Uniform:
         """Return the same, ``records`` further down."""
         return replace(self, first=_shift(self.first, records), differs=_shift(self.differs, records))
+
+    def renumbered(self, numbers: Numbers) -> Uniform:
+        """Return the same, record i of it being record ``numbers[i]``."""
+        return replace(self, first=_number(self.first, numbers), differs=_number(self.differs, numbers))
 
     def merged(self, later: Uniform) -> Uniform:
         """Return what this and then ``later`` have shown."""
@@ -61,6 +70,10 @@ class Evidence:
         """Return the same, ``records`` further down."""
         return type(self)(*(_shifted(getattr(self, name), records) for name in self.__dataclass_fields__))
 
+    def renumbered(self, numbers: Numbers) -> Self:
+        """Return the same, record i of it being record ``numbers[i]``."""
+        return type(self)(*(_renumbered(getattr(self, name), numbers) for name in self.__dataclass_fields__))
+
     def merged(self, later: Self) -> Self:
         """Return what this and then ``later`` have shown."""
         return type(self)(*(_merged(getattr(self, name), getattr(later, name)) for name in self.__dataclass_fields__))
@@ -73,6 +86,10 @@ class Digits:
     most: int = 0
 
     def shifted(self, records: int) -> Digits:  # noqa: ARG002 -- a count does not move
+        """Return the same."""
+        return self
+
+    def renumbered(self, numbers: Numbers) -> Digits:  # noqa: ARG002 -- as above
         """Return the same."""
         return self
 
@@ -149,6 +166,16 @@ def _shifted(value: Any, records: int) -> Any:  # noqa: ANN401 -- an int or an e
     if isinstance(value, int):
         return _shift(value, records)
     return value if id(value) in _SHOW_NOTHING else value.shifted(records)
+
+
+def _number(record: int, numbers: Numbers) -> int:
+    return record if record == NEVER else int(numbers[record])
+
+
+def _renumbered(value: Any, numbers: Numbers) -> Any:  # noqa: ANN401 -- an int or an evidence, see Evidence
+    if isinstance(value, int):
+        return _number(value, numbers)
+    return value if id(value) in _SHOW_NOTHING else value.renumbered(numbers)
 
 
 def _merged(value: Any, later: Any) -> Any:  # noqa: ANN401 -- an int or an evidence, see Evidence

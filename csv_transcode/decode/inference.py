@@ -29,17 +29,22 @@ class TypeRules:
     """The settings that decide types.
 
     ``decimals`` is ``DECIMALS=decimal``, ``nanoseconds`` is ``NANOSECONDS``, ``strings_only`` is ``TYPES=string``,
-    ``given`` is ``COLUMN_TYPES``: header name → type.
+    ``decimal_comma`` is ``DECIMAL_SEPARATOR=,``, ``given`` is ``COLUMN_TYPES``: header name → type.
     """
 
     decimals: bool = False
     nanoseconds: bool = False
     strings_only: bool = False
+    decimal_comma: bool = False
     given: Mapping[str, ColumnType] = field(default_factory=dict)
 
     def fixed(self, name: str) -> ColumnType | None:
         """Return the type that the column called ``name`` has whatever its values say, or None."""
         return self.given.get(name, STRING if self.strings_only else None)
+
+    def as_numbers(self, texts: Texts) -> Texts:
+        """Return the values as numbers are written, with a point."""
+        return texts.with_decimal_point() if self.decimal_comma else texts
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def observe(texts: Texts, known: ColumnEvidence, rules: TypeRules) -> Observatio
         return Observation(ColumnEvidence())
     alive = Ruling.of(known, rules)
     first = texts.record(0)
-    numeric = _observe_numeric(texts, alive, known)
+    numeric = _observe_numeric(rules.as_numbers(texts), alive, known)
     if numeric.cast is not None:
         others = ColumnEvidence(
             value=first, not_date=first, timestamp=TimestampEvidence(first), boolean=BooleanEvidence(first)

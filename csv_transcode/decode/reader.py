@@ -1,38 +1,64 @@
-"""A source's chunks → dialect and header → stripes → typed record batches.
+"""A source's chunks → dialect and header → stripes → typed record batches, and the records that are rejected.
 
 head = read_head(chunks, …)                 once: what the file is, and its columns' names
 for stripe in head.stripes():               in order, one thread
-    strings = decoder.parse(stripe)         any thread
-    evidence = decoder.observe(strings, …)  any thread
-    batch = decoder.cast(…)                 any thread
+    parsed = decoder.parse(stripe)          any thread
+    observed = decoder.observe(parsed, …)   any thread
+    batch = decoder.cast(observed, …)       any thread
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pyarrow as pa
 
-from csv_transcode.decode import casts, compression, encoding, inference, strict
+from csv_transcode.decode import arrays, casts, compression, dialect_detection, encoding, inference, strict
 from csv_transcode.decode.arrow_csv import BlockParser
-from csv_transcode.decode.dialect import column_names, require_convincing
+from csv_transcode.decode.compression import DecompressionLimits
+from csv_transcode.decode.dialect import column_names
+from csv_transcode.decode.dialect_detection import Given
 from csv_transcode.decode.evidence import ColumnEvidence
-from csv_transcode.decode.records import Cuts, RecordCutter, line_count
+from csv_transcode.decode.plain import LINE_ENDS, line_count
+from csv_transcode.decode.records import Cuts, RecordCutter
+from csv_transcode.decode.sift import FlawedRecord, lines_before, sift
 from csv_transcode.decode.texts import Texts
-from csv_transcode.errors import EncodingError, LimitError, RecordError, ValueTypeError
+from csv_transcode.decode.walk import Flaw
+from csv_transcode.errors import DialectError, EncodingError, LimitError
+from csv_transcode.rejects import PREAMBLE, Reject
 from csv_transcode.schema import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    import numpy.typing as npt
+
+    from csv_transcode.decode.arrow_csv import ParsedBlock
     from csv_transcode.decode.dialect import Dialect
+    from csv_transcode.decode.encoding import Encoding
     from csv_transcode.decode.inference import Observation, TypeRules
     from csv_transcode.decode.records import Stripe
+    from csv_transcode.decode.sift import Block
     from csv_transcode.schema import ColumnType
 
-MAGIC_BYTES_MAX = max(compression.MAGIC_BYTES_MAX, encoding.MARK_BYTES_MAX)
+    Numbers = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How sources are to be read: what is given wins over what is found (None is to be found)."""
+
+    given: Given = field(default_factory=Given)
+    encoding: str | None = None
+    null_values: tuple[str, ...] = ("",)
+    decimal_separator: str = "."
+    limits: DecompressionLimits = field(default_factory=lambda: DecompressionLimits(1 << 36, 200))
+    cuts: Cuts = field(default_factory=Cuts)
+    columns_max: int = 10_000
+    rejected_ratio_max: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -40,47 +66,73 @@ class Head:
     """What a file's first bytes say: dialect, header, column names, and where its records begin.
 
     ``header`` holds the names as the file has them (empty where it has no header), ``names`` those of the columns.
-    ``records`` are the chunks from there on (to be read once); ``line`` is that of the first record.
+    ``records`` are the chunks of UTF-8 from there on (to be read once), ``line`` and ``offset`` where the first record
+    begins. ``preamble`` are the lines before the header.
     """
 
     dialect: Dialect
+    encoding: Encoding
     header: tuple[str, ...]
     names: tuple[str, ...]
     offset: int
     line: int
     records: Iterable[bytes]
-    cuts: Cuts
+    reading: Reading
+    preamble: tuple[Reject, ...] = ()
 
     def stripes(self) -> Iterator[Stripe]:
         """Yield the file's stripes, in order, once."""
         cutter = RecordCutter(
-            self.records, self.dialect, self.cuts, width=len(self.names), offset=self.offset, line=self.line
+            self.records, self.dialect, self.reading.cuts, width=len(self.names), offset=self.offset, line=self.line
         )
         return cutter.stripes()
 
+    def again(self, chunks: Iterable[bytes]) -> Head:
+        """Return the same for another reading of the same source."""
+        _, decompressed = compression.decompressed(chunks, self.reading.limits)
+        text = encoding.to_utf8(decompressed, self.encoding)
+        return replace(self, records=_from_byte(self.offset, text))
 
-def read_head(chunks: Iterable[bytes], dialect: Dialect, cuts: Cuts, *, columns_max: int) -> Head | None:
+
+def read_head(chunks: Iterable[bytes], reading: Reading) -> Head | None:
     """Return the head of the source that ``chunks`` hold in order; None where it holds nothing but line ends.
 
-    Raises CompressionError, EncodingError, DialectError, RecordError or LimitError where it cannot be read.
+    Raises CompressionError, EncodingError, DialectError or LimitError where it cannot be read, also while its records
+    are.
     """
-    remaining = iter(chunks)
-    buffer = _at_least(b"", remaining, MAGIC_BYTES_MAX)
-    compression.require_uncompressed(buffer)
-    buffer = buffer[encoding.utf8_mark_bytes(buffer) :]
-    first, buffer = _first_record(buffer, remaining, dialect, cuts)
-    if first is None:
+    compressed_by, decompressed = compression.decompressed(chunks, reading.limits)
+    sample, decompressed, whole = _sampled(decompressed, encoding.SAMPLE_BYTES)
+    found = encoding.detect(sample, whole=whole, given=reading.encoding, invalid_lines_most=reading.rejected_ratio_max)
+    sample, text, whole = _sampled(encoding.to_utf8(decompressed, found), dialect_detection.SAMPLE_BYTES)
+    if whole and not sample.strip(LINE_ENDS):
         return None
+    detected = dialect_detection.detect(sample, reading.given, whole=whole)
+    dialect = replace(
+        detected.dialect,
+        compression=compressed_by,
+        encoding=found.name,
+        null_values=reading.null_values,
+        decimal_separator=reading.decimal_separator,
+    )
+    preamble = tuple(_preamble(sample[: detected.start]))
+    first, buffer = _first_record(text, detected.start, dialect, reading.cuts.record_bytes_max)
     header = _header(first, buffer)
-    require_convincing(header, dialect)
-    if len(header) > columns_max:
-        message = f"the header has {len(header)} columns, MAX_COLUMNS={columns_max} allows no more than that"
+    if len(header) > reading.columns_max:
+        message = f"the header has {len(header)} columns, MAX_COLUMNS={reading.columns_max} allows no more than that"
         raise LimitError(message)
-    start = first.end if dialect.header else 0  # blank lines before it may be empty values
+    start = first.end if dialect.header else detected.start  # blank lines before a record may be empty values
     header = header if dialect.header else [""] * len(header)
-    names = column_names(header)
     line = 1 + line_count(buffer[:start])
-    return Head(dialect, tuple(header), tuple(names), start, line, itertools.chain([buffer[start:]], remaining), cuts)
+    records = itertools.chain([buffer[start:]], text)
+    names = tuple(column_names(header))
+    return Head(dialect, found, tuple(header), names, start, line, records, reading, preamble)
+
+
+def _sampled(chunks: Iterable[bytes], wanted: int) -> tuple[bytes, Iterator[bytes], bool]:
+    """Return the first ``wanted`` bytes, or all; the whole stream with them; and whether they are all."""
+    remaining = iter(chunks)
+    buffer = _at_least(b"", remaining, wanted + 1)
+    return buffer[:wanted], itertools.chain([buffer] if buffer else [], remaining), len(buffer) <= wanted
 
 
 def _at_least(buffer: bytes, chunks: Iterator[bytes], wanted: int) -> bytes:
@@ -95,36 +147,50 @@ def _at_least(buffer: bytes, chunks: Iterator[bytes], wanted: int) -> bytes:
     return b"".join(pieces)
 
 
+def _from_byte(offset: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield what stands from byte ``offset`` on."""
+    for chunk in chunks:
+        if offset < len(chunk):
+            yield chunk[offset:]
+        offset = max(0, offset - len(chunk))
+
+
+def _preamble(lines: bytes) -> Iterator[Reject]:
+    """Yield the lines before the header, but for blank ones."""
+    start = 0
+    for number, line in enumerate(lines.splitlines(keepends=True), start=1):  # of bytes: LF, CR LF and CR alone
+        if line.strip(LINE_ENDS):
+            yield Reject(0, number, start, PREAMBLE, "a line before the header", line)
+        start += len(line)
+
+
 def _first_record(
-    buffer: bytes, chunks: Iterator[bytes], dialect: Dialect, cuts: Cuts
-) -> tuple[strict.ScannedRecord | None, bytes]:
-    """Return the first record that is not blank (None where there is none), and the buffer that holds it."""
+    chunks: Iterator[bytes], start: int, dialect: Dialect, record_bytes_max: int
+) -> tuple[strict.ScannedRecord, bytes]:
+    """Return the first record from byte ``start`` on that is not blank, and the buffer that holds it."""
+    buffer = _at_least(b"", chunks, start + 1)
     final = False
     while True:
         try:
-            first = next((record for record in strict.scan(buffer, 0, dialect, final=final) if record.fields), None)
+            first = next((record for record in strict.scan(buffer, start, dialect, final=final) if record.fields), None)
         except strict.Unfinished:
             first = None
-        except RecordError as error:
-            encoding.require_no_nul(buffer[: error.offset], 0)
-            raise error.counted_from(-1 if dialect.header else 0) from error
-        # No further: what stands behind the first record is found in its turn, however much has arrived.
-        encoding.require_no_nul(buffer if first is None else buffer[: first.end], 0)
-        if first is not None or final:
-            _require_short(0 if first is None else first.end - first.start, cuts)
+        except strict.Broken as broken:
+            line = 1 + line_count(buffer[: broken.at])
+            message = f"line {line}, byte {broken.at} (the header): {broken.detail}"
+            raise DialectError(message) from None
+        length = len(buffer) - start if first is None else first.end - first.start
+        if length > record_bytes_max:
+            message = f"the first record has {length} bytes or more, MAX_RECORD_BYTES={record_bytes_max} allows no more"
+            raise LimitError(message)
+        if first is not None:
             return first, buffer
-        _require_short(len(buffer), cuts)
+        if final:
+            message = f"nothing but line ends from byte {start} on, where the header is expected"
+            raise DialectError(message)
         longer = _at_least(buffer, chunks, 2 * len(buffer) + 1)
         final = len(longer) <= 2 * len(buffer)
         buffer = longer
-
-
-def _require_short(length: int, cuts: Cuts) -> None:
-    if length > cuts.record_bytes_max:
-        message = (
-            f"the first record has {length} bytes or more, MAX_RECORD_BYTES={cuts.record_bytes_max} allows no more"
-        )
-        raise LimitError(message)
 
 
 def _header(first: strict.ScannedRecord, buffer: bytes) -> list[str]:
@@ -132,17 +198,40 @@ def _header(first: strict.ScannedRecord, buffer: bytes) -> list[str]:
         return [field.decode() for field in first.fields]
     except UnicodeDecodeError as error:
         line = 1 + line_count(buffer[: first.start])
-        message = f"line {line} (the header) is not valid UTF-8: {error.reason}; other encodings are not supported yet"
+        message = f"line {line} (the header) is not valid UTF-8: {error.reason}; set ENCODING to what the file is in"
         raise EncodingError(message) from error
+
+
+TYPE: Final = "type"
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """One stripe's good records as strings; ``rejects`` are the others, counted from the stripe's start.
+
+    ``numbers`` are those of the good records among all ``count`` (from 0), or None where all are good.
+    """
+
+    strings: pa.RecordBatch
+    count: int
+    numbers: Numbers | None
+    rejects: tuple[Reject, ...]
+    blocks: tuple[tuple[Block, ParsedBlock], ...]
 
 
 @dataclass(frozen=True)
 class Observed:
-    """One stripe's strings, and what they show: per column its non-empty values and the observation."""
+    """One stripe's strings, and what they show: per column its non-empty values and the observation.
+
+    ``count`` is that of all its records, of which ``rejects`` (counted from the stripe's start) are no part of the
+    strings.
+    """
 
     strings: pa.RecordBatch
     texts: tuple[Texts, ...]
     observations: tuple[Observation, ...]
+    count: int
+    rejects: tuple[Reject, ...]
 
     @property
     def evidence(self) -> tuple[ColumnEvidence, ...]:
@@ -159,51 +248,71 @@ class StripeDecoder:
         self._dialect = dialect
         self._parser = BlockParser(dialect, len(names))
 
-    def parse(self, stripe: Stripe) -> pa.RecordBatch:
-        """Return the stripe's records as strings; raises RecordError, ``record`` counted from the stripe's start."""
-        tables = []
-        records = 0
-        for block in stripe.blocks:
-            try:
-                tables.append(self._parser.parse(block))
-            except RecordError as error:
-                raise error.counted_from(records) from error
-            records += tables[-1].num_rows
-        return _one_batch(pa.concat_tables(tables))
+    def parse(self, stripe: Stripe) -> Parsed:
+        """Return the stripe's records, taken apart into good ones and rejected ones."""
+        blocks = tuple((block, self._parser.parse(block)) for block in stripe.blocks)
+        strings = _one_batch(pa.concat_tables([parsed.table for _, parsed in blocks]))
+        rejects: list[Reject] = []
+        numbers, before = [], 0
+        for block, parsed in blocks:
+            sifted = parsed.sifted
+            if sifted and sifted.flawed:
+                rejects += _rejects(block, sifted.flawed, before)
+            numbers.append(before + (sifted.numbers if sifted else np.arange(parsed.count)))
+            before += parsed.count
+        return Parsed(strings, before, np.concatenate(numbers) if rejects else None, tuple(rejects), blocks)
 
-    def observe(self, strings: pa.RecordBatch, known: Sequence[ColumnEvidence]) -> Observed:
+    def observe(self, parsed: Parsed, known: Sequence[ColumnEvidence] | None) -> Observed:
         """Return what the strings show, ``known`` being what earlier records of the file have shown.
 
-        Raises ValueTypeError (``record`` from the batch's start) where a value does not fit a type that is given.
+        None asks for a cast alone, where the types are known already. Records with a value that does not fit the type
+        that COLUMN_TYPES gives its column are rejected.
         """
-        texts = tuple(Texts.of(column) for column in strings.columns)
+        parsed, texts = self._fitting(parsed)
+        if known is None:
+            nothing = (inference.Observation(ColumnEvidence()),) * len(texts)
+            return Observed(parsed.strings, texts, nothing, parsed.count, parsed.rejects)
         observations = []
         for name, column_texts, column_known in zip(self.names, texts, known, strict=True):
-            fixed = self._rules.fixed(name)
-            if fixed is None:
-                observations.append(inference.observe(column_texts, column_known, self._rules))
+            if self._rules.fixed(name) is None:
+                seen = inference.observe(column_texts, column_known, self._rules)
+                if parsed.numbers is not None:
+                    seen = replace(seen, evidence=seen.evidence.renumbered(parsed.numbers))
+                observations.append(seen)
             else:
-                _require_fit(name, column_texts, fixed, self._rules)
                 observations.append(inference.Observation(ColumnEvidence()))
-        return Observed(strings, texts, tuple(observations))
+        return Observed(parsed.strings, texts, tuple(observations), parsed.count, parsed.rejects)
 
-    def unobserved(self, strings: pa.RecordBatch) -> Observed:
-        """Return the strings for a cast alone, where the types are known already."""
-        texts = tuple(Texts.of(column) for column in strings.columns)
-        return Observed(strings, texts, (inference.Observation(ColumnEvidence()),) * len(texts))
+    def _fitting(self, parsed: Parsed) -> tuple[Parsed, tuple[Texts, ...]]:
+        """Return the records whose values fit the types that are given; the others are rejected."""
+        texts = tuple(Texts.of(column) for column in parsed.strings.columns)
+        unfit: dict[int, str] = {}
+        for name, column_texts in zip(self.names, texts, strict=True):
+            fixed = self._rules.fixed(name)
+            for row in casts.unfit(column_texts, fixed, self._rules) if fixed else ():
+                unfit.setdefault(row, f"the value of column {name!r} does not fit {fixed}, which COLUMN_TYPES gives it")
+        if not unfit:
+            return parsed, texts
+        kept = np.ones(parsed.strings.num_rows, np.bool_)
+        kept[list(unfit)] = False
+        strings = parsed.strings.filter(arrays.boolean_array(kept))
+        numbers = np.arange(parsed.count) if parsed.numbers is None else parsed.numbers
+        rejects = [*parsed.rejects, *self._unfit_rejects(parsed, unfit, numbers)]
+        rejects.sort(key=lambda reject: reject.record)
+        found = Parsed(strings, parsed.count, numbers[kept], tuple(rejects), parsed.blocks)
+        return found, tuple(Texts.of(column) for column in strings.columns)
 
-    def place(self, error: RecordError, stripe: Stripe) -> RecordError:
-        """Return ``error`` with line, byte and length of its record, which counts from the start of ``stripe``."""
-        record = error.record
-        for block in stripe.blocks:
-            for scanned in strict.scan(block.data, 0, self._dialect, final=True):
-                record -= bool(scanned.fields) or len(self.names) == 1
-                if record == 0:
-                    line = block.line + line_count(block.data[: scanned.start])
-                    length = scanned.end - scanned.start
-                    offset = block.offset + scanned.start
-                    return type(error)(error.detail, record=error.record, line=line, offset=offset, length=length)
-        return error
+    def _unfit_rejects(self, parsed: Parsed, unfit: dict[int, str], numbers: Numbers) -> Iterator[Reject]:
+        first = 0  # row of the block
+        for block, in_block in parsed.blocks:
+            rows = sorted(row for row in unfit if first <= row < first + in_block.table.num_rows)
+            if rows:
+                sifted = in_block.sifted or sift(block, self._dialect, len(self.names))
+                for row in rows:
+                    start, end = int(sifted.starts[row - first]), int(sifted.ends[row - first])
+                    flawed = FlawedRecord(int(numbers[row]), start, end, Flaw(TYPE, unfit[row]))
+                    yield from _rejects(block, [flawed])
+            first += in_block.table.num_rows
 
     def cast(self, observed: Observed, types: Sequence[ColumnType]) -> pa.RecordBatch | None:
         """Return the strings as ``types``, or None where a value is not of its column's type at all."""
@@ -211,7 +320,7 @@ class StripeDecoder:
         strings = observed.strings.columns
         try:
             for column, texts, seen, kind in zip(strings, observed.texts, observed.observations, types, strict=True):
-                columns.append(casts.to_type(column, texts, kind, seen.cast))
+                columns.append(casts.to_type(column, texts, kind, seen.cast, self._rules))
         except pa.ArrowInvalid:
             return None
         return pa.RecordBatch.from_arrays(columns, schema=self.arrow_schema(types))
@@ -229,15 +338,17 @@ class StripeDecoder:
         )
 
 
+def _rejects(block: Block, flawed: Sequence[FlawedRecord], before: int = 0) -> Iterator[Reject]:
+    """Yield the flawed records, ``before`` of the stripe's standing before the block."""
+    lines = lines_before(block.data, np.array([one.start for one in flawed], np.intp))
+    for one, line in zip(flawed, lines.tolist(), strict=True):
+        raw = block.data[one.start : one.end]
+        reason, detail = one.flaw.reason, one.flaw.detail
+        yield Reject(before + one.number + 1, block.line + line, block.offset + one.start, reason, detail, raw)
+
+
 def _one_batch(table: pa.Table) -> pa.RecordBatch:
     """Return the table as one batch: its columns in one piece each."""
     columns = [column.combine_chunks() for column in table.columns]
-    arrays = [column.chunk(0) if isinstance(column, pa.ChunkedArray) else column for column in columns]
-    return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
-
-
-def _require_fit(name: str, texts: Texts, fixed: ColumnType, rules: TypeRules) -> None:
-    record = casts.first_unfit(texts, fixed, rules)
-    if record is not None:
-        detail = f"the value of column {name!r} does not fit {fixed}, which COLUMN_TYPES gives it"
-        raise ValueTypeError(detail, record=record + 1, line=0, offset=0)
+    pieces = [column.chunk(0) if isinstance(column, pa.ChunkedArray) else column for column in columns]
+    return pa.RecordBatch.from_arrays(pieces, schema=table.schema)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from csv_transcode.decode import arrays
 
@@ -14,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
-    import pyarrow as pa
 
     Positions = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
 
+_COMMA_FOR_POINT = bytes.maketrans(b",.", b".,")
 SLICE_VALUES = 4096  # how many values become Python objects at a time where values are looked at one by one
 
 
@@ -100,6 +101,14 @@ class Texts:
         """Return the values at ``indices`` (ascending), as a copy."""
         records = indices if self.records is None else self.records[indices]
         return Texts(self.array.take(arrays.index_array(indices)), records)
+
+    def with_decimal_point(self) -> Texts:
+        """Return the same values with every comma for a point, and every point for a comma."""
+        offsets_buffer, held = self.array.buffers()[1:]
+        swapped = (b"" if held is None else held.to_pybytes()).translate(_COMMA_FOR_POINT)
+        buffers = [None, offsets_buffer, pa.py_buffer(swapped)]
+        array = pa.Array.from_buffers(pa.string(), len(self.array), buffers, 0, self.array.offset)
+        return Texts(array, self.records)
 
     def values(self) -> Iterator[tuple[int, str]]:
         """Yield (record, value) of every value, as Python objects: slow, for what a byte test leaves."""
