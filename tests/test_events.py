@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csv_transcode.errors import EventError
 from csv_transcode.events import EventKind, EventObject, Invocation, Skipped, Sweep, parse_event
 from csv_transcode.keys import KeyMap
+from tests.profiles import examples
 
 EVENTS = Path(__file__).parent / "events"
 PLAIN = "in/orders/2026-11-01.csv"
@@ -327,7 +328,7 @@ def holds(found: Invocation) -> None:
     assert not (found.sweep and found.objects)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(HOSTILE)
 def test_any_json_is_an_event_or_an_event_error(event: object) -> None:
     with contextlib.suppress(EventError):
@@ -339,7 +340,7 @@ def paths(value: object, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [at, *(path for name, item in inner for path in paths(item, (*at, name)))]
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.data())
 def test_a_real_event_with_anything_in_any_place_is_an_event_or_an_event_error(data: st.DataObject) -> None:
     event = copy.deepcopy(data.draw(st.sampled_from(REAL)))

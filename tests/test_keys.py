@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csv_transcode.keys import FORMATS, KeyMap, KeyTemplate, collision
+from tests.profiles import examples
 
 TEMPLATES = (
     "{output_prefix}{stem}.{format}",
@@ -125,7 +126,7 @@ PIECES = st.sampled_from((*SUFFIXES, *ENDS, *HEADS, "a", "ü", " ", "+", "%2F", 
 RELATIVES = st.lists(PIECES, max_size=6).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(RELATIVES, min_size=2, max_size=12, unique=True), st.sampled_from(TEMPLATES))
 def test_no_two_sources_share_any_key(relatives: list[str], template: str) -> None:
     mapped = [target for relative in relatives for target in key_map(template=template).map("in/" + relative)]

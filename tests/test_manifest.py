@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csv_transcode.errors import ConservationError, ManifestError
@@ -23,6 +23,7 @@ from csv_transcode.manifest import (
 )
 from csv_transcode.schema import ColumnType
 from csv_transcode.settings import Settings, setting_rows
+from tests.profiles import examples
 
 BUCKETS = {"INPUT_BUCKET": "source-bucket", "OUTPUT_BUCKET": "target-bucket"}
 SOURCE = SourceRef("source-bucket", "in/Größe 100%+.csv", "v1", "0123", 2048)
@@ -199,7 +200,7 @@ ANYTHING: st.SearchStrategy[object] = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.sampled_from(paths(json.loads(COMMITTED.to_json()))), ANYTHING)
 def test_a_manifest_with_anything_in_any_place_is_read_or_is_damaged(path: tuple[Any, ...], value: object) -> None:
     try:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from csv_transcode.report import Outcome
 from csv_transcode.telemetry import configure_logging, get_logger, log_event
+from tests.profiles import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,6 +135,7 @@ def test_ordinary_log_calls_come_out_in_the_same_form() -> None:
 ANYTHING = st.recursive(st.none() | st.text() | st.floats() | st.integers(), st.lists, max_leaves=5)
 
 
+@examples(100)
 @given(st.dictionaries(st.text(max_size=5), ANYTHING, max_size=4))
 def test_any_fields_make_one_line_of_json(fields: dict[str, Any]) -> None:
     stream = io.StringIO()
