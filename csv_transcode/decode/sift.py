@@ -7,6 +7,7 @@ that ends a record as LF.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 ENCODING: Final = "encoding"
 FIELD_COUNT: Final = "field_count"
-WINDOW_BYTES: Final = 1 << 16
+WINDOW_BYTES: Final = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -146,21 +147,23 @@ def _invalid_texts(data: bytes, ends: Positions) -> Iterator[tuple[int, Flaw]]:
     """Yield the indices of the records whose bytes are not valid UTF-8, and what is found there."""
     if data.isascii():
         return
-    start = 0
+    places: list[int] = ends.tolist()
+    start = index = 0
     while start < len(data):
         # A window at a time: an error carries a copy of all that was to be decoded.
-        last = min(int(np.searchsorted(ends, start + WINDOW_BYTES)), len(ends) - 1)
+        last = min(bisect_left(places, start + WINDOW_BYTES, index), len(places) - 1)
         try:
-            data[start : int(ends[last])].decode()
-            start = int(ends[last])
+            data[start : places[last]].decode()
+            index = last + 1
         except UnicodeDecodeError as error:
             at = start + error.start
-            index = int(np.searchsorted(ends, at, side="right"))
-            begin = int(ends[index - 1]) if index else 0
+            index = bisect_right(places, at, index)
+            begin = places[index - 1] if index else 0
             found = data[at : start + error.end].hex(" ")
             detail = f"at byte {at - begin} of the record, {found} is not valid UTF-8 ({error.reason})"
             yield index, Flaw(ENCODING, detail)
-            start = int(ends[index])
+            index += 1
+        start = places[index - 1]
 
 
 def _field_counts(data: bytes, found: Boundaries, dialect: Dialect) -> Positions:
