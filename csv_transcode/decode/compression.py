@@ -52,7 +52,7 @@ _FOREIGN: Final = (
 INPUT_BYTES: Final = 32 * KIB  # what a member leaves over is copied, so many small members cost this much each
 STEP_BYTES: Final = 256 * KIB  # what one step may give out; a piece is less than two steps
 XZ_MEMORY_BYTES_MAX: Final = 128 * MIB  # xz -9 takes 65 MiB; zstd's window has the same limit, in libzstd
-RATIO_FREE_BYTES: Final = 8 * MIB  # so little is no bomb, whatever its ratio
+RATIO_FREE_BYTES: Final = 16 * MIB  # so little is no bomb, whatever its ratio
 
 
 @dataclass(frozen=True)

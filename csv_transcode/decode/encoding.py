@@ -69,8 +69,8 @@ def detect(
     """Return the encoding of the source that begins with ``sample`` (SAMPLE_BYTES of it, or all: ``whole``).
 
     ``given`` wins, but a byte-order mark may not contradict it. Where nothing else is convincing, a share of up to
-    ``invalid_lines_most`` of the lines may be damaged UTF-8: they will be rejected. Raises EncodingError where one does, where ``given`` is
-    no encoding, and where no encoding is convincing.
+    ``invalid_lines_most`` of the lines may be damaged UTF-8: they will be rejected. Raises EncodingError where a mark
+    contradicts, where ``given`` is no encoding, and where no encoding is convincing.
     """
     marked = _marked(sample, whole=whole)
     if given is not None:
