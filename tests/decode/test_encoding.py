@@ -318,3 +318,13 @@ def test_any_bytes_give_an_encoding_or_the_projects_own_error(data: bytes) -> No
     encoding = judged(data)
     if encoding is not None and encoding.name != "utf-8":
         assert utf8(data, encoding) == data[encoding.mark_bytes :].decode(encoding.name).encode()
+
+
+def test_japanese_without_kana_is_not_read_as_chinese() -> None:
+    """EUC-JP and GB 18030 share their byte pairs, and letter pairs of either language fit."""
+    names = ("田中一郎", "高橋健太", "伊藤美香", "渡辺直樹", "中村水産", "小林工業", "加藤太郎", "佐藤花子")
+    places = ("東京都渋谷区", "大阪府大阪市北区", "神奈川県横浜市", "千葉県柏市", "京都府京都市", "兵庫県神戸市")
+    rows = [f"{n},{names[n % 8]},{places[n % 6]},有限会社{names[n % 5][:2]}建設" for n in range(60)]
+    data = "\n".join(rows).encode("euc_jp")
+    encoding = judged(data)
+    assert encoding is None or utf8(data, encoding) == "\n".join(rows).encode()
