@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from csv_transcode.charsets import canonical_name
 from csv_transcode.keys import FORMATS, KEY_BYTES_MAX, KeyTemplate
 
 if TYPE_CHECKING:
@@ -251,23 +252,17 @@ class Encoding:
 
     def parse(self, text: str) -> str:
         """Take any of Python's spellings, and give its own."""
-        found = _canonical_encoding(text)
+        found = canonical_name(text)
         if found is None:
             raise ValueError(self._allowed)
         return found
 
     def refusal(self, value: object) -> str | None:
         """Refuse what is no character encoding, or not its canonical name."""
-        known = value is None or (isinstance(value, str) and _canonical_encoding(value) == value)
+        known = value is None or (isinstance(value, str) and canonical_name(value) == value)
         return None if known else self._allowed
 
     _allowed = "must be the name of a character encoding that Python knows, such as utf-8, cp1252 or utf-16-le"
-
-
-def _canonical_encoding(name: str) -> str | None:
-    from csv_transcode.decode.encoding import canonical_name  # noqa: PLC0415
-
-    return canonical_name(name)
 
 
 def is_utf8(text: str) -> bool:

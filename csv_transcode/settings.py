@@ -257,7 +257,7 @@ class Settings:
     )
     max_decompression_ratio: float = _setting(
         "MAX_DECOMPRESSION_RATIO",
-        "200",
+        "250",
         "how many times as large as the object it may be, beyond the first megabytes",
         Number(1, DECOMPRESSION_RATIO_MAX),
         decides_bytes=True,

@@ -129,8 +129,8 @@ def test_a_text_becomes_a_value(variable: str, text: str, field: str, value: obj
         ("DELIMITER", ";;", "one ASCII character"),
         ("DELIMITER", "\n", "one ASCII character"),
         ("QUOTE_CHAR", "«", "one ASCII character"),
-        ("ENCODING", "klingon", "the name of an encoding"),
-        ("ENCODING", "utf\0-8", "the name of an encoding"),
+        ("ENCODING", "klingon", "the name of a character encoding"),
+        ("ENCODING", "utf\0-8", "the name of a character encoding"),
     ],
 )
 def test_a_bad_value_is_refused_with_what_is_allowed(variable: str, text: str, allowed: str) -> None:
@@ -143,24 +143,12 @@ def test_a_bad_value_is_refused_with_what_is_allowed(variable: str, text: str, a
 @pytest.mark.parametrize(
     ("variable", "text"),
     [
-        ("HEADER", "auto"),
-        ("DECIMAL_SEPARATOR", ","),
-        ("MAX_DECOMPRESSED_BYTES", "1000"),
-        ("MAX_DECOMPRESSION_RATIO", "100"),
         ("MEMORY_BUDGET_MB", "512"),
         ("DEADLINE_MARGIN_SECONDS", "10"),
         ("EXPECTED_INPUT_BUCKET_OWNER", "111122223333"),
         ("EXPECTED_OUTPUT_BUCKET_OWNER", "111122223333"),
         ("OUTPUT_KMS_KEY_ID", "alias/outputs"),
         ("SOURCE_SUFFIXES", ".csv"),
-        ("DELIMITER", ";"),
-        ("DELIMITER", "tab"),
-        ("DELIMITER", "\\t"),
-        ("DELIMITER", "\t"),
-        ("QUOTE_CHAR", "'"),
-        ("ESCAPE_CHAR", "\\"),
-        ("ENCODING", "latin-1"),
-        ("ENCODING", "utf-8-sig"),
     ],
 )
 def test_what_comes_later_is_refused_and_never_ignored(variable: str, text: str) -> None:
@@ -322,11 +310,11 @@ def test_codecs_that_many_readers_lack_are_warned_of() -> None:
         ({"column_types": {"a": "int64"}}, "COLUMN_TYPES="),
         ({"column_types": {"a": ColumnType("timestamp", nanoseconds=True)}}, "COLUMN_TYPES="),
         ({"column_types": 3}, "COLUMN_TYPES=3"),
-        ({"header": "auto"}, "HEADER='auto'"),
-        ({"delimiter": "\t"}, r"DELIMITER='\t'"),
+        ({"header": "maybe"}, "HEADER='maybe'"),
+        ({"delimiter": "\n"}, r"DELIMITER='\n'"),
         ({"log_level": "info"}, "LOG_LEVEL='info'"),
         ({"prefix": None}, "PREFIX=None"),
-        ({"max_decompressed_bytes": 3}, "max_decompressed_bytes: there is no such setting"),
+        ({"memory_budget_mb": 3}, "memory_budget_mb: there is no such setting"),
         ({"column_typos": {}, "workers": 3}, "2 settings are wrong"),
     ],
 )
@@ -356,3 +344,41 @@ def test_the_rows_for_the_readme_are_complete_and_true() -> None:
     stated = {variable: text for variable, text, _ in rows if text not in ("required", "empty", "detected")}
     assert Settings.from_mapping(BUCKETS | stated) == Settings.from_mapping(BUCKETS)
     assert all(meaning and "\n" not in meaning and "|" not in meaning for _, _, meaning in rows)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "field", "value"),
+    [
+        ("DELIMITER", "tab", "delimiter", "\t"),
+        ("DELIMITER", "\\t", "delimiter", "\t"),
+        ("DELIMITER", "|", "delimiter", "|"),
+        ("QUOTE_CHAR", "none", "quote_char", ""),
+        ("QUOTE_CHAR", "'", "quote_char", "'"),
+        ("ESCAPE_CHAR", "\\", "escape_char", "\\"),
+        ("ESCAPE_CHAR", "None", "escape_char", ""),
+        ("ENCODING", "latin-1", "encoding", "iso8859-1"),
+        ("ENCODING", "UTF-8-SIG", "encoding", "utf-8"),
+        ("HEADER", "auto", "header", "auto"),
+        ("DECIMAL_SEPARATOR", ",", "decimal_separator", ","),
+        ("MAX_DECOMPRESSED_BYTES", "1000", "max_decompressed_bytes", 1000),
+        ("MAX_DECOMPRESSION_RATIO", "1.5", "max_decompression_ratio", 1.5),
+    ],
+)
+def test_how_a_source_is_written_can_be_given(variable: str, text: str, field: str, value: object) -> None:
+    assert getattr(Settings.from_mapping(BUCKETS | {variable: text}), field) == value
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"DELIMITER": "ab"},
+        {"DELIMITER": "\u00a7"},
+        {"DELIMITER": "none"},
+        {"QUOTE_CHAR": "\r"},
+        {"DELIMITER": ";", "QUOTE_CHAR": ";"},
+        {"DELIMITER": ";", "ESCAPE_CHAR": ";"},
+        {"ENCODING": "punycode"},
+    ],
+)
+def test_characters_that_cannot_be_told_apart_or_are_none_are_refused(given: dict[str, str]) -> None:
+    assert any(variable in refused(BUCKETS | given) for variable in given)

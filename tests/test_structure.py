@@ -38,11 +38,12 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("decode", "formats", "s3", "local"),
     ("deadline", "events", "keys", "manifest", "report", "setting_kinds", "settings", "telemetry"),
     ("errors", "runtime", "schema"),
+    ("charsets", "rejects"),
 )
-CORE: Final = LAYERS[-2]
+CORE: Final = LAYERS[-3]
 ONLY_FOR: Final = {"local": "__main__"}  # what one module alone may import
 BYTES_ONLY: Final = ("decode", "formats")  # take bytes or batches and give bytes or batches
-MAY_KNOW_BYTES_ONLY: Final = ("errors", "schema")
+MAY_KNOW_BYTES_ONLY: Final = ("charsets", "errors", "rejects", "schema")
 
 AWS_SDK: Final = ("boto3", "botocore", "s3transfer", "awscrt")
 SLOW_TO_IMPORT: Final = ("pandas", "awswrangler")
@@ -275,7 +276,7 @@ source = b"".join([
     b'1,"x, y",12345678901234567.10,17.00,0.1,1e-05,true,2026-11-23,2026-11-23 12:00:05.25,2026-11-23T12:00:05Z,\\n',
     b'-2,z\\xc3\\xa9,1.25,3.50,,2.25,false,2026-11-24,,2026-11-24T12:00:05Z,\\n',
 ])
-targets = {"parquet": Target(), "avro": Target()}
+targets = {"parquet": Target(), "avro": Target(), "rejects": Target()}
 with ThreadPoolExecutor(1) as pool:
     transcode(lambda: [source], lambda: targets, Plan(), Pools(pool, pool, 1))
 assert targets["parquet"].getvalue()[-4:] == b"PAR1" and targets["avro"].getvalue()[:3] == b"Obj"

@@ -13,6 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from csv_transcode.charsets import canonical_name
 from csv_transcode.decode import legacy_encodings
 from csv_transcode.errors import EncodingError
 
@@ -35,9 +36,6 @@ MARKS: Final = (
 )
 MARK_BYTES_MAX: Final = max(len(mark) for mark, _ in MARKS)
 _WITHOUT_ORDER: Final = ("utf-16", "utf-32")  # byte order by mark, else by evidence
-# Codecs that are no character sets, though Python says that they give text.
-_NO_CHARACTER_SETS: Final = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
-
 INVALID_LINES_MOST: Final = 0.1  # share of the lines that may be damaged UTF-8, where nothing else is convincing
 _NUL_SHARE_SURE: Final = 0.5  # of a text's 16-bit units that are ASCII: enough by itself
 _NUL_SHARE_LEAST: Final = 0.05  # enough where line ends are among them
@@ -50,17 +48,6 @@ class Encoding:
 
     name: str
     mark_bytes: int = 0
-
-
-def canonical_name(name: str) -> str | None:
-    """Return Python's own name of the character encoding ``name``, or None where there is none of that name."""
-    try:
-        info = codecs.lookup(name.strip())
-    except (LookupError, ValueError):
-        return None
-    found = {"utf-8-sig": UTF8}.get(info.name, info.name)
-    is_text = getattr(info, "_is_text_encoding", True)
-    return found if is_text and found.replace("_", "-") not in _NO_CHARACTER_SETS else None
 
 
 def detect(

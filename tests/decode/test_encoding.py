@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csv_transcode.decode.encoding import SAMPLE_BYTES, STEP_BYTES, Encoding, canonical_name, detect, to_utf8
+from csv_transcode.charsets import canonical_name
+from csv_transcode.decode.encoding import SAMPLE_BYTES, STEP_BYTES, Encoding, detect, to_utf8
 from csv_transcode.decode.legacy_encodings import CANDIDATES
 from csv_transcode.errors import EncodingError
 from tests.decode.languages import LANGUAGES, table
