@@ -81,14 +81,6 @@ def decompressed(chunks: Iterable[bytes], limits: DecompressionLimits) -> tuple[
     return name, _not_compressed_again(name, _pieces(_limited(steps, source, name, limits)))
 
 
-def require_uncompressed(head: bytes) -> None:
-    """Raise CompressionError where ``head``, a source's first bytes, begins as a compressed file does."""
-    for magic, name in MAGIC:
-        if head.startswith(magic):
-            message = f"{name}-compressed input is not supported yet: found its magic number {magic.hex(' ')} at byte 0"
-            raise CompressionError(message)
-
-
 def _name(head: bytes) -> str | None:
     """Return the compression that ``head``, MAGIC_BYTES_MAX bytes or a whole source, begins with."""
     for magic, name in _BEGINNINGS:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
-
-from csv_transcode.errors import DialectError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-OTHER_DELIMITERS: Final = {";": "semicolon", "\t": "tab", "|": "pipe"}
 
 
 @dataclass(frozen=True)
@@ -30,23 +26,6 @@ class Dialect:
     def without_escapes(self) -> Dialect:
         """Return the dialect in which quotes are doubled, and nothing is escaped."""
         return replace(self, escape_char=None)
-
-
-def require_convincing(header: Sequence[str], dialect: Dialect) -> None:
-    """Raise DialectError where the first record says that another delimiter than the dialect's was meant.
-
-    One column whose first record holds ``;``, tab or ``|`` is another delimiter until a detector says otherwise:
-    reading such a file as one column would be exact and useless.
-    """
-    if len(header) != 1:
-        return
-    for delimiter, name in OTHER_DELIMITERS.items():
-        if delimiter in header[0]:
-            message = (
-                f"line 1 has one field with delimiter {dialect.delimiter!r}, and holds {header[0].count(delimiter)} "
-                f"{name} characters: other delimiters are not supported yet"
-            )
-            raise DialectError(message)
 
 
 def column_names(header: Sequence[str]) -> list[str]:

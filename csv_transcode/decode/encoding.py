@@ -34,7 +34,6 @@ MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF8, UTF8),
 )
-MARK_BYTES_MAX: Final = max(len(mark) for mark, _ in MARKS)
 _WITHOUT_ORDER: Final = ("utf-16", "utf-32")  # byte order by mark, else by evidence
 INVALID_LINES_MOST: Final = 0.1  # share of the lines that may be damaged UTF-8, where nothing else is convincing
 _NUL_SHARE_SURE: Final = 0.5  # of a text's 16-bit units that are ASCII: enough by itself
@@ -91,29 +90,6 @@ def to_utf8(chunks: Iterable[bytes], encoding: Encoding) -> Iterator[bytes]:
     """
     unmarked = _without(encoding.mark_bytes, chunks)
     return unmarked if encoding.name == UTF8 else _transcoded(unmarked, encoding)
-
-
-def utf8_mark_bytes(head: bytes) -> int:
-    """Return how many bytes of ``head``, a source's first bytes, are a UTF-8 byte-order mark (0 or 3).
-
-    Raises EncodingError for the mark of another encoding.
-    """
-    for mark, name in MARKS[:-1]:
-        if head.startswith(mark):
-            message = f"{name} input is not supported yet: found its byte-order mark {mark.hex(' ')} at byte 0"
-            raise EncodingError(message)
-    return len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
-
-
-def require_no_nul(data: bytes, offset: int) -> None:
-    """Raise EncodingError where ``data``, which begins at byte ``offset`` of the source, holds a NUL byte."""
-    at = data.find(b"\0")
-    if at != -1:
-        message = (
-            f"NUL byte at byte {offset + at}: binary data, or UTF-16 or UTF-32 without a byte-order mark, "
-            "which is not supported yet"
-        )
-        raise EncodingError(message)
 
 
 def _marked(sample: bytes, *, whole: bool) -> Encoding | None:
