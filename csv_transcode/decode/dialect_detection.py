@@ -196,11 +196,14 @@ def _stands_between(sample: Sample, table: Table, delimiter: str) -> bool:
     fitting = np.flatnonzero(table.shapes.width == 1)
     starts = table.shapes.start[fitting[fitting >= table.header]]
     holds = sample.lines_with(delimiter)[np.searchsorted(sample.line_starts, starts)] > 0
+    if not holds[0]:
+        return False
     if table.quoting.quote:
         holds &= sample.bytes[starts] != ord(table.quoting.quote)
-    counted = sample.bytes[starts] != ord("#")  # comments are in no table, and tell nothing of its columns
-    counted[0] = True
-    return bool(holds[0]) and int(np.count_nonzero(holds & counted)) > ONE_COLUMN_SHARE_MAX * int(counted.sum())
+    tables = sample.bytes[starts] != ord("#")  # comments are in no table, and tell nothing of its columns
+    tables[0] = True
+    counted = (holds, holds[1:], holds[tables])  # with and without the header, which may be quoted where they are not
+    return any(each.mean() > ONE_COLUMN_SHARE_MAX for each in counted if len(each))
 
 
 def _refusal(tables: dict[str, Table]) -> str:
