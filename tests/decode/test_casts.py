@@ -9,16 +9,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from csv_transcode.decode.casts import first_unfit, to_type
-from csv_transcode.decode.dialect import Dialect
+from csv_transcode.decode.casts import to_type, unfit
+from csv_transcode.decode.dialect_detection import Given
 from csv_transcode.decode.inference import TypeRules
-from csv_transcode.decode.records import Cuts
+from csv_transcode.decode.reader import Reading
 from csv_transcode.decode.texts import Texts
-from csv_transcode.errors import ValueTypeError
+from csv_transcode.errors import RecordError
 from csv_transcode.pipeline import Plan, read_table
 from csv_transcode.schema import ColumnType
 
 Cells = list[str | None]
+COMMA = Given(delimiter=",", quote_char='"')
 
 
 def texts_of(cells: Cells) -> Texts:
@@ -32,7 +33,7 @@ def cast(cells: Cells, kind: str) -> pa.Array[Any]:
 
 def table(data: bytes, null_values: tuple[str, ...] = ("",), **given: str) -> pa.Table:
     rules = TypeRules(given={name: ColumnType.parse(kind) for name, kind in given.items()})
-    return read_table([data], Plan(dialect=Dialect(null_values=null_values), rules=rules, cuts=Cuts()))
+    return read_table([data], Plan(reading=Reading(given=COMMA, null_values=null_values), rules=rules))
 
 
 @pytest.mark.parametrize(
@@ -140,25 +141,25 @@ UNFIT = {
 @pytest.mark.parametrize(("kind", "cells"), FITS.items(), ids=FITS)
 def test_values_that_fit_a_given_type(kind: str, cells: Cells) -> None:
     everything: Cells = [None, "", *cells]
-    assert first_unfit(texts_of(everything), ColumnType.parse(kind), TypeRules()) is None
+    assert unfit(texts_of(everything), ColumnType.parse(kind), TypeRules()) == []
     cast(everything, kind)
     for cell in cells:
-        assert first_unfit(texts_of([cell]), ColumnType.parse(kind), TypeRules()) is None
+        assert unfit(texts_of([cell]), ColumnType.parse(kind), TypeRules()) == []
 
 
 @pytest.mark.parametrize(
     ("kind", "cell"),
     [pytest.param(kind, cell, id=f"{kind} {cell[:45]}") for kind, cells in UNFIT.items() for cell in cells],
 )
-def test_a_value_that_does_not_fit_is_found(kind: str, cell: str) -> None:
+def test_every_value_that_does_not_fit_is_found(kind: str, cell: str) -> None:
     fitting: Cells = [None, *FITS[kind], ""]
     cells = [*fitting, cell, *fitting, cell]
-    assert first_unfit(texts_of(cells), ColumnType.parse(kind), TypeRules()) == len(fitting)
+    assert unfit(texts_of(cells), ColumnType.parse(kind), TypeRules()) == [len(fitting), 2 * len(fitting) + 1]
 
 
 def test_a_value_that_does_not_fit_is_an_error_with_its_place() -> None:
     data = b'n,t\n1,"a\nb"\n\n,c\n"",d\n3,"e\n"\n1.5,"f"\n5,g\n'
-    with pytest.raises(ValueTypeError) as caught:
+    with pytest.raises(RecordError) as caught:
         table(data, n="int64")
     error = caught.value
     assert (error.reason, error.record, error.line, error.offset, error.length) == ("type", 5, 9, 28, 8)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from csv_transcode.decode import strict
-from csv_transcode.decode.arrow_csv import BlockParser
 from csv_transcode.decode.dialect import Dialect
-from csv_transcode.decode.records import Block
-from csv_transcode.errors import FieldCountError, RecordError
 from tests.profiles import examples
 
 CSV_BYTES = st.text('ab",\r\n é', max_size=24)
@@ -24,8 +22,8 @@ def scanned(data: bytes, dialect: Dialect | None = None) -> list[list[str]]:
     return [[field.decode() for field in record.fields] for record in records]
 
 
-def judged(text: str) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+def judged(text: str, **dialect: Any) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text, newline=""), strict=True, **dialect))
 
 
 @given(CSV_BYTES)
@@ -33,7 +31,7 @@ def judged(text: str) -> list[list[str]]:
 def test_records_are_those_of_pythons_csv(text: str) -> None:
     try:
         records = scanned(text.encode())
-    except RecordError:
+    except strict.Broken:
         return
     # csv reads "a" CR LF "b" as one line end, and a lone CR as one too: the same rule
     assert records == judged(text)
@@ -45,7 +43,7 @@ def test_what_only_python_accepts_has_a_quote_inside_an_unquoted_field(text: str
     try:
         records = judged(text)
     except csv.Error:
-        with pytest.raises(RecordError):
+        with pytest.raises(strict.Broken):
             scanned(text.encode())
         return
     if any('"' in field for record in records for field in record) or text.count('"') % 2:
@@ -59,7 +57,7 @@ def test_records_lie_end_to_end(text: str) -> None:
     data = text.encode()
     try:
         records = list(strict.scan(data, 0, Dialect(), final=True))
-    except RecordError:
+    except strict.Broken:
         return
     edges = [0, *(record.end for record in records)]
     assert [record.start for record in records] == edges[:-1]
@@ -74,13 +72,13 @@ def test_what_is_read_before_the_end_is_known_stays_so(text: str, cut: int) -> N
     try:
         for record in strict.scan(data[:cut], 0, Dialect(), final=False):
             early.append(record)  # noqa: PERF402 -- until one cannot be read
-    except (strict.Unfinished, RecordError):
+    except (strict.Unfinished, strict.Broken):
         pass
     late = []
     try:
         for record in strict.scan(data, 0, Dialect(), final=True):
             late.append(record)  # noqa: PERF402 -- until one cannot be read
-    except RecordError:
+    except strict.Broken:
         pass
     assert late[: len(early)] == early
 
@@ -102,47 +100,49 @@ def test_one_record(data: bytes, fields: list[bytes], quoted: list[bool]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("data", "reason", "record", "line", "offset"),
+    ("data", "detail", "at"),
     [
-        pytest.param(b'a,b\nc,d"e\n', "quote", 2, 2, 7, id="quote inside an unquoted field"),
-        pytest.param(b'a,b\nc, "d"\n', "quote", 2, 2, 7, id="quote behind a space"),
-        pytest.param(b'a,b\n"c"d,e\n', "quote", 2, 2, 7, id="text behind a closing quote"),
-        pytest.param(b'a,b\n"c" ,e\n', "quote", 2, 2, 7, id="space behind a closing quote"),
-        pytest.param(b'a,b\nc,"d\ne,f\n', "quote", 2, 2, 6, id="quote without end"),
-        pytest.param(b'a,b\n\n\r\n\rc"\n', "quote", 2, 5, 9, id="blank lines are lines, not records"),
-        pytest.param(b'"a\nb\r\nc\rd",e\nf"\n', "quote", 2, 5, 14, id="lines inside quotes are lines"),
-        pytest.param(b'a\r"b"c\n', "quote", 2, 2, 5, id="CR ends a line"),
+        pytest.param(b'a,b\nc,d"e\n', strict.BARE_QUOTE, 7, id="quote inside an unquoted field"),
+        pytest.param(b'a,b\nc, "d"\n', strict.BARE_QUOTE, 7, id="quote behind a space"),
+        pytest.param(b'a,b\n"c"d,e\n', strict.TEXT_AFTER_QUOTE, 7, id="text behind a closing quote"),
+        pytest.param(b'a,b\n"c" ,e\n', strict.TEXT_AFTER_QUOTE, 7, id="space behind a closing quote"),
+        pytest.param(b'a,b\nc,"d\ne,f\n', strict.NEVER_ENDS, 6, id="quote without end"),
+        pytest.param(b'a,b\nc,"d""\ne,f\n', strict.NEVER_ENDS, 6, id="a doubled quote is no end"),
+        pytest.param(b'a,b\n\n\r\n\rc"\n', strict.BARE_QUOTE, 9, id="behind blank lines"),
+        pytest.param(b'"a\nb\r\nc\rd",e\nf"\n', strict.BARE_QUOTE, 14, id="behind lines inside quotes"),
+        pytest.param(b'a\r"b"c\n', strict.TEXT_AFTER_QUOTE, 5, id="CR ends a line"),
     ],
 )
-def test_a_broken_record_is_named(data: bytes, reason: str, record: int, line: int, offset: int) -> None:
-    with pytest.raises(RecordError) as caught:
+def test_what_breaks_the_format_is_named(data: bytes, detail: str, at: int) -> None:
+    with pytest.raises(strict.Broken) as caught:
         scanned(data)
-    error = caught.value
-    assert (error.reason, error.record, error.line, error.offset) == (reason, record, line, offset)
+    assert (caught.value.detail, caught.value.at) == (detail, at)
+
+
+@pytest.mark.parametrize("data", [b"", b"x\n", b'"', b'"a\n'])
+def test_nothing_behind_the_stop_is_looked_at(data: bytes) -> None:
+    record = b'"a",b\n'
+    found = strict.scan_record(b"x\n" + record + data, 2, Dialect(), stop=2 + len(record), final=True)
+    assert (found.fields, found.start, found.end) == ((b"a", b"b"), 2, 2 + len(record))
 
 
 @pytest.mark.parametrize(
-    ("data", "reason", "place"),
+    ("data", "stop", "end"),
     [
-        pytest.param(b"a,b\nc\n", "field_count", (2, 12, 104, 2), id="too few fields"),
-        pytest.param(b"a,b\r\n\r\nc,d,e\r\nf,g\r\n", "field_count", (2, 13, 107, 7), id="too many fields"),
-        pytest.param(b'"a\nb",c\nd\n', "field_count", (2, 13, 108, 2), id="behind lines inside quotes"),
-        pytest.param(b"a,b\nc,\xff\nd,e\n", "encoding", (2, 12, 104, 4), id="not UTF-8"),
-        pytest.param(b'a,b\n"c\xff",d\n', "encoding", (2, 12, 104, 7), id="not UTF-8 inside quotes"),
-        pytest.param(b'a,b\nc,d"\n', "quote", (2, 12, 107, 0), id="a quote"),
+        pytest.param(b"a,bc\n", 3, 3, id="in an unquoted field"),
+        pytest.param(b'"a""b"\n', 3, 3, id="between doubled quotes"),
+        pytest.param(b"a,b\r\n", 4, 4, id="between CR and LF"),
+        pytest.param(b"a,", 2, 2, id="behind a delimiter"),
     ],
 )
-@pytest.mark.parametrize("plain", [False, True])
-def test_an_error_is_placed_in_the_file(
-    data: bytes, reason: str, place: tuple[int, int, int, int], *, plain: bool
-) -> None:
-    block = Block(data, offset=100, line=11, plain=plain and reason != "quote", quoted=True)
-    with pytest.raises(RecordError) as caught:
-        BlockParser(Dialect(), 2).parse(block)
-    error = caught.value
-    assert error.reason == reason
-    assert (error.record, error.line, error.offset, error.length) == place
-    assert isinstance(error, FieldCountError) == (reason == "field_count")
+def test_a_stop_ends_the_last_record(data: bytes, stop: int, end: int) -> None:
+    assert strict.scan_record(data, 0, Dialect(), stop=stop, final=True).end == end
+
+
+@pytest.mark.parametrize("data", [b"a,b", b"a,b\r", b'"a', b'"a"', b'"a"\r', b"a,"])
+def test_what_more_data_may_finish_is_unfinished(data: bytes) -> None:
+    with pytest.raises(strict.Unfinished):
+        strict.scan_record(data, 0, Dialect(), stop=len(data), final=False)
 
 
 @pytest.mark.parametrize(
@@ -156,3 +156,46 @@ def test_an_error_is_placed_in_the_file(
 )
 def test_other_dialects(data: bytes, quote_char: str | None, delimiter: str, records: list[list[str]]) -> None:
     assert scanned(data, Dialect(quote_char=quote_char, delimiter=delimiter)) == records
+
+
+@pytest.mark.parametrize(
+    ("data", "records"),
+    [
+        pytest.param(b'"a\\"b",c\n', [['a"b', "c"]], id="a quote"),
+        pytest.param(b'"a\\\\",c\n', [["a\\", "c"]], id="itself"),
+        pytest.param(b'"a\\\nb\\nc"\n', [["a\nbnc"]], id="anything, as it is"),
+        pytest.param(b'"a""b"\n', [['a"b']], id="doubled quotes are none the less one"),
+        pytest.param(b"a\\,b\n", [["a\\", "b"]], id="not outside quotes"),
+    ],
+)
+def test_an_escape_character_makes_what_follows_literal(data: bytes, records: list[list[str]]) -> None:
+    assert scanned(data, Dialect(escape_char="\\")) == records
+
+
+VALUES = st.lists(st.lists(st.text("ab,;|'\"\\\r\n é\0", max_size=5), min_size=1, max_size=3), max_size=4)
+WRITTEN = [
+    pytest.param(Dialect(), id="comma"),
+    pytest.param(Dialect(delimiter=";", quote_char="'"), id="semicolon"),
+    pytest.param(Dialect(delimiter="|"), id="pipe"),
+    pytest.param(Dialect(escape_char="\\"), id="escaped"),
+]
+
+
+@pytest.mark.parametrize("dialect", WRITTEN)
+@given(VALUES, st.sampled_from(["\n", "\r\n"]))
+@examples(60)
+def test_what_pythons_csv_writes_is_read_as_it_reads_it(dialect: Dialect, values: list[list[str]], end: str) -> None:
+    told: dict[str, Any] = {"delimiter": dialect.delimiter, "quotechar": dialect.quote_char}
+    if dialect.escape_char:
+        told |= {"escapechar": dialect.escape_char, "doublequote": False}
+    out = io.StringIO()
+    csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator=end, **told).writerows(values)
+    text = out.getvalue()
+    assert scanned(text.encode(), dialect) == judged(text, **told) == values
+
+
+@given(st.text("ab;\"'\r\n é", max_size=24))
+@examples(150)
+def test_without_a_quote_character_as_python_without_one(text: str) -> None:
+    told = judged(text, delimiter=";", quoting=csv.QUOTE_NONE)
+    assert scanned(text.encode(), Dialect(delimiter=";", quote_char=None)) == told
