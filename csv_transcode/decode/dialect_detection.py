@@ -202,8 +202,7 @@ def _stands_between(sample: Sample, table: Table, delimiter: str) -> bool:
         holds &= sample.bytes[starts] != ord(table.quoting.quote)
     tables = sample.bytes[starts] != ord("#")  # comments are in no table, and tell nothing of its columns
     tables[0] = True
-    counted = (holds, holds[1:], holds[tables])  # with and without the header, which may be quoted where they are not
-    return any(each.mean() > ONE_COLUMN_SHARE_MAX for each in counted if len(each))
+    return any(share > ONE_COLUMN_SHARE_MAX for share in (holds.mean(), holds[tables].mean()))
 
 
 def _refusal(tables: dict[str, Table]) -> str:
