@@ -37,6 +37,7 @@ PARQUET: Final = "processed/day.parquet"
 AVRO: Final = "processed/day.avro"
 MANIFEST: Final = "processed/_manifests/day.csv.json"
 FAILED: Final = "processed/_failed/day.csv.json"
+REJECTS: Final = "processed/_rejects/day.csv.jsonl"
 
 READ_KEPT_MAX: Final = 16  # outputs: most of those that a sweep over requests looks at are the same few
 
@@ -144,19 +145,42 @@ def require_truth(client: S3Client, *versions: bytes) -> dict[str, str]:
         told = json.loads(objects[key])
         states[key] = told["state"]
         if told["state"] == "committed":
-            _require_true(client, objects, told, csv_cells(by_etag[told["source"]["etag"]]))
+            _require_true(client, objects, told, by_etag[told["source"]["etag"]])
     return states
 
 
-def _require_true(client: S3Client, objects: Mapping[str, bytes], told: Mapping[str, Any], cells: Cells) -> None:
+def without(source: bytes, rejects: list[dict[str, Any]]) -> bytes:
+    """Return what is left of ``source`` where what was rejected is taken out."""
+    rest = bytearray(source)
+    for line in reversed(rejects):
+        place = slice(line["offset"], line["offset"] + line["length"])
+        assert rest[place] == line["raw"].encode()
+        del rest[place]
+    return bytes(rest)
+
+
+def _require_true(client: S3Client, objects: Mapping[str, bytes], told: Mapping[str, Any], source: bytes) -> None:
+    rejects = _true_rejects(client, objects, told)
+    cells = csv_cells(without(source, rejects))
     counted = len(cells)
-    assert told["records"] == {"read": counted, "written": counted, "rejected": 0}
+    assert told["records"] == {"read": counted + len(rejects), "written": counted, "rejected": len(rejects)}
     read = {"parquet": parquet_cells, "avro": avro_cells}
     for output in told["outputs"]:
         content = objects[output["key"]]
         etag = _etag(client, output["key"])
         assert (output["etag"], output["bytes"], output["rows"]) == (etag, len(content), counted), output["key"]
         assert read[output["format"]](content) == cells, f"{output['key']} holds other records than its manifest says"
+
+
+def _true_rejects(client: S3Client, objects: Mapping[str, bytes], told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rejects that the manifest names, which are all that stand."""
+    key = f"processed/_rejects/{told['source']['key'].removeprefix(PREFIX)}.jsonl"
+    content = objects.get(key, b"")
+    rejects = [json.loads(line) for line in content.splitlines()]
+    place = {"bucket": OUTPUT_BUCKET, "key": key}
+    named = place | {"etag": _etag(client, key), "records": len(rejects), "bytes": len(content)} if rejects else None
+    assert told["rejects"] == named
+    return rejects
 
 
 def _etag(client: S3Client, key: str) -> str:

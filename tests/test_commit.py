@@ -23,6 +23,7 @@ from tests.standing import (
     KEY,
     MANIFEST,
     PARQUET,
+    REJECTS,
     inline_runtime,
     manifest,
     patient_client,
@@ -47,7 +48,11 @@ TWO: Final = b"id,text\n1,one\n2,two\n"
 THREE: Final = b"id,text\n3,three\n"
 VERSIONS: Final = (ONE, TWO, THREE)
 PENDING: Final = Manifest.pending(SourceRef(INPUT_BUCKET, KEY, None, "0" * 32, 1), "f" * 64, "somebody").to_json()
-CLAIMED: Final = ["GetObject", "GetObject", "PutObject", "HeadObject", "HeadObject", "GetObject", *["PutObject"] * 3]
+# rejects: one record of 13, which is less than MAX_REJECTED_RATIO
+RAGGED: Final = b"id,text\n" + b"".join(b"%d,x\n" % number for number in range(6)) * 2 + b"6\n"
+OLD_RAGGED: Final = RAGGED + b"7,x\n"
+MORE_RAGGED: Final = b'id,text\n0,"x, y"\n0,"x\n' + RAGGED.partition(b"\n")[2] * 3
+CLAIMED: Final = ["GetObject", "GetObject", "PutObject", *["HeadObject"] * 3, "GetObject", *["PutObject"] * 3]
 
 
 @pytest.fixture
@@ -105,7 +110,7 @@ class TestConditions:
         sent = record(client)
         states = watch(client)
         convert(client)
-        assert operations(sent) == [*CLAIMED, "ListMultipartUploads", "ListMultipartUploads"]
+        assert operations(sent) == [*CLAIMED, *["ListMultipartUploads"] * 3]
         puts = [one.headers for one in sent if one.operation == "PutObject"]
         assert [one.get("if-match") for one in puts[:3]] == etags
         assert not [one for one in puts if "if-none-match" in one]
@@ -238,7 +243,7 @@ class TestOtherWriters:
             assert result.outcome in (Outcome.CONVERTED, Outcome.SKIPPED)
             require_committed(client, TWO)
 
-        assert at_every_request(client, begin, lambda: convert(other), check) == 11
+        assert at_every_request(client, begin, lambda: convert(other), check) == 13
 
     @pytest.mark.parametrize("over", [None, ONE], ids=["nothing", "an older one"])
     def test_of_a_newer_version(self, client: S3Client, other: S3Client, over: bytes | None) -> None:
@@ -268,7 +273,7 @@ class TestOtherWriters:
             assert convert(client).outcome in (Outcome.CONVERTED, Outcome.SKIPPED)
             require_committed(client, ONE)
 
-        assert at_every_request(client, begin, lambda: put_back(other, ONE), check) == 11
+        assert at_every_request(client, begin, lambda: put_back(other, ONE), check) == 13
 
     def test_of_other_settings(self, client: S3Client, other: S3Client) -> None:
         """A function that is being deployed runs with old and new settings at once."""
@@ -283,7 +288,7 @@ class TestOtherWriters:
             assert convert(client).outcome in (Outcome.CONVERTED, Outcome.SKIPPED)
             assert standing(client) == expected
 
-        assert at_every_request(client, begin, lambda: convert(other, force=True), check, types="string") == 11
+        assert at_every_request(client, begin, lambda: convert(other, force=True), check, types="string") == 13
 
     @pytest.mark.parametrize("fails", [b"id,text\n1,2,3\n", None], ids=["cannot be read", "is gone"])
     def test_of_a_version_that_came_back_before_one_that(
@@ -300,7 +305,7 @@ class TestOtherWriters:
             else:
                 put(other, fails)
 
-        with troubled(client, Trouble(7, doing(interfere))):
+        with troubled(client, Trouble(8, doing(interfere))):
             assert convert(client).outcome is Outcome.FAILED
         assert require_truth(client, *VERSIONS) == {MANIFEST: "pending"}
 
@@ -308,11 +313,16 @@ class TestOtherWriters:
         """A manifest is taken back only as long as it is the one that was found untrue."""
         converted(client, ONE)
         put(client, TWO)
-        comes_back = Trouble(7, doing(lambda: converted(other, ONE)))
-        comes_after = Trouble(13, doing(lambda: converted(other, THREE)))
+        comes_back = Trouble(8, doing(lambda: converted(other, ONE)))
+        comes_after = Trouble(14, doing(lambda: converted(other, THREE)))
         with troubled(client, comes_back), troubled(client, comes_after):
             assert convert(client).outcome is Outcome.SKIPPED
-        assert comes_after.sent[9:13] == ["HeadObject", "GetObject", "HeadObject", "PutObject"]  # looked, and withdraws
+        assert comes_after.sent[10:14] == [
+            "HeadObject",
+            "GetObject",
+            "HeadObject",
+            "PutObject",
+        ]  # looked, and withdraws
         require_committed(client, THREE)
 
     @pytest.mark.xfail(
@@ -321,23 +331,23 @@ class TestOtherWriters:
     def test_of_a_version_that_came_back_before_one_that_dies(self, client: S3Client, other: S3Client) -> None:
         converted(client, ONE)
         put(client, TWO)
-        comes_back = Trouble(7, doing(lambda: converted(other, ONE)))
-        with troubled(client, comes_back), troubled(client, Trouble(9, kills=True)), pytest.raises(KilledError):
+        comes_back = Trouble(8, doing(lambda: converted(other, ONE)))
+        with troubled(client, comes_back), troubled(client, Trouble(10, kills=True)), pytest.raises(KilledError):
             convert(client)
         require_truth(client, *VERSIONS)
 
     def test_who_claims_between_our_claim_and_our_looking_again(self, client: S3Client, other: S3Client) -> None:
         converted(client, ONE)
         put(client, TWO)
-        with troubled(client, Trouble(6, doing(lambda: overwrite(other, MANIFEST, PENDING)))) as trouble:
+        with troubled(client, Trouble(7, doing(lambda: overwrite(other, MANIFEST, PENDING)))) as trouble:
             assert convert(client).outcome is Outcome.CONVERTED
-        assert trouble.sent[:9] == [*CLAIMED[:6], "GetObject", "GetObject", "PutObject"]  # nothing put: started over
+        assert trouble.sent[:10] == [*CLAIMED[:7], "GetObject", "GetObject", "PutObject"]  # nothing put: started over
         require_committed(client, TWO)
 
     def test_who_removes_our_claim(self, client: S3Client, other: S3Client) -> None:
         converted(client, ONE)
         put(client, TWO)
-        with troubled(client, Trouble(6, doing(lambda: other.delete_object(Bucket=OUTPUT_BUCKET, Key=MANIFEST)))):
+        with troubled(client, Trouble(7, doing(lambda: other.delete_object(Bucket=OUTPUT_BUCKET, Key=MANIFEST)))):
             assert convert(client).outcome is Outcome.CONVERTED
         require_committed(client, TWO)
 
@@ -370,6 +380,130 @@ class TestOtherWriters:
             assert Outcome.CONVERTED in {result.outcome for result in results}
             assert {result.retryable for result in results if result.outcome is Outcome.FAILED} <= {True}
             require_committed(client, source)
+
+
+class TestRejects:
+    """They are published with the outputs, on conditions of their own, and named by the same manifest."""
+
+    def test_where_nothing_stands_they_are_one_more_put(self, client: S3Client) -> None:
+        put(client, RAGGED)
+        sent = record(client)
+        convert(client)
+        assert operations(sent) == ["GetObject", "GetObject", *["PutObject"] * 4]
+        assert [one.headers.get("if-none-match") for one in sent] == [None, None, *"****"]
+        assert standing(client)[REJECTS].decode() == (
+            '{"record": 13, "line": 14, "offset": 56, "length": 2, "reason": "field_count", '
+            '"detail": "1 fields, header has 2", "raw": "6\\n"}\n'
+        )
+        require_rejects(client, RAGGED)
+        told = manifest(client)
+        assert told["records"] == {"read": 13, "written": 12, "rejected": 1}
+        assert told["rejects"]["records"] == 1
+        heads = {key: client.head_object(Bucket=OUTPUT_BUCKET, Key=key) for key in (PARQUET, REJECTS)}
+        assert heads[REJECTS]["Metadata"]["attempt-id"] == heads[PARQUET]["Metadata"]["attempt-id"]
+        assert heads[REJECTS]["ContentType"] == "application/x-ndjson"
+
+    def test_a_later_conversion_without_any_leaves_an_empty_object(self, client: S3Client) -> None:
+        converted(client, RAGGED)
+        etag = client.head_object(Bucket=OUTPUT_BUCKET, Key=REJECTS)["ETag"]
+        put(client, ONE)
+        sent = record(client)
+        convert(client)
+        assert operations(sent)[:11] == [*CLAIMED, "PutObject"]
+        assert etag in [one.headers.get("if-match") for one in sent if one.operation == "PutObject"]
+        require_rejects(client, ONE)
+        assert (standing(client)[REJECTS], manifest(client)["rejects"]) == (b"", None)
+        converted(client, TWO)
+        require_rejects(client, TWO)
+        converted(client, RAGGED)
+        require_rejects(client, RAGGED)
+
+    def test_a_later_conversion_with_the_first_ones_puts_them_where_nothing_stood(self, client: S3Client) -> None:
+        converted(client, ONE)
+        put(client, RAGGED)
+        sent = record(client)
+        convert(client)
+        assert operations(sent)[:11] == [*CLAIMED, "PutObject"]
+        assert len([one for one in sent if one.headers.get("if-none-match") == "*"]) == 1
+        require_rejects(client, RAGGED)
+
+    @pytest.mark.parametrize("source", [RAGGED, ONE], ids=["some", "none"])
+    @pytest.mark.parametrize("left", [{MANIFEST: PENDING}, {MANIFEST: b""}], ids=["a dead claim", "an empty manifest"])
+    def test_of_somebody_else_are_replaced(self, client: S3Client, left: dict[str, bytes], source: bytes) -> None:
+        for key, body in (left | {REJECTS: b"another"}).items():
+            overwrite(client, key, body)
+        put(client, source)
+        assert convert(client).outcome is Outcome.CONVERTED
+        require_rejects(client, source)
+
+    def test_of_somebody_else_without_a_manifest_are_claimed(self, client: S3Client) -> None:
+        overwrite(client, REJECTS, b"another")
+        converted(client, RAGGED)
+        require_rejects(client, RAGGED)
+
+    @pytest.mark.parametrize(
+        ("over", "theirs", "ours"),
+        [
+            pytest.param(None, MORE_RAGGED, RAGGED, id="some, over some at once"),
+            pytest.param(None, MORE_RAGGED, ONE, id="some, over none at once"),
+            pytest.param(
+                *(None, THREE, RAGGED),
+                id="none, over some at once",
+                marks=pytest.mark.xfail(
+                    reason="rejects put where nothing stood stay beside the manifest that came first, which has none",
+                    strict=True,
+                ),
+            ),
+            pytest.param(OLD_RAGGED, MORE_RAGGED, RAGGED, id="some, over some that stood"),
+            pytest.param(OLD_RAGGED, MORE_RAGGED, ONE, id="some, over none, over some that stood"),
+            pytest.param(OLD_RAGGED, THREE, RAGGED, id="none, over some that stood"),
+            pytest.param(OLD_RAGGED, THREE, ONE, id="none, over none, over some that stood"),
+        ],
+    )
+    def test_of_a_newer_version(
+        self, client: S3Client, other: S3Client, over: bytes | None, theirs: bytes, ours: bytes
+    ) -> None:
+        def begin() -> None:
+            if over is not None:
+                converted(client, over)
+            put(client, ours)
+
+        def check(_result: ObjectResult) -> None:
+            require_truth(client, *VERSIONS, RAGGED, MORE_RAGGED, OLD_RAGGED)
+            assert convert(client).outcome in (Outcome.CONVERTED, Outcome.SKIPPED)
+            require_rejects(client, theirs)
+
+        assert at_every_request(client, begin, lambda: converted(other, theirs), check) >= 5
+
+    def test_of_a_version_that_came_back_are_looked_at_before_one_that_cannot_be_read(
+        self, client: S3Client, other: S3Client
+    ) -> None:
+        """Who has replaced another's rejects takes the manifest back, even where it has nothing to put in its place."""
+        converted(client, RAGGED)
+        put(client, MORE_RAGGED)
+
+        def interfere() -> None:
+            converted(other, RAGGED)
+            other.delete_object(Bucket=INPUT_BUCKET, Key=KEY)
+
+        with troubled(client, Trouble(8, doing(interfere))):
+            assert convert(client).outcome is Outcome.FAILED
+        assert require_truth(client, RAGGED, MORE_RAGGED) == {MANIFEST: "pending"}
+
+    @pytest.mark.parametrize("number", [1, 2, 3, 4])
+    def test_whose_answer_was_lost(self, client: S3Client, number: int) -> None:
+        put(client, RAGGED)
+        lose_nth(client, number)
+        sent = record(client)
+        assert convert(client).outcome is Outcome.CONVERTED
+        assert operations(sent).count("PutObject") == 5
+        require_rejects(client, RAGGED)
+
+
+def require_rejects(client: S3Client, source: bytes) -> None:
+    """Check that the conversion of ``source`` stands, whole, with a rejects object that is perhaps empty."""
+    assert require_truth(client, source) == {MANIFEST: "committed"}
+    assert set(standing(client)) - {REJECTS} == {PARQUET, AVRO, MANIFEST}
 
 
 class TestLostAnswers:
@@ -435,6 +569,9 @@ class Forgetful(Executor):
 class Slow:
     """An upload that takes a while to publish."""
 
+    key = "out"
+    bytes_written = 1
+
     def __init__(self) -> None:
         self.begun = threading.Event()
         self.ended = False
@@ -454,7 +591,7 @@ def test_nothing_is_being_published_any_more_once_an_interrupt_gets_through(clie
     first, second = Slow(), Slow()
     with pytest.raises(KeyboardInterrupt):
         commit.publish(StandingManifest(None, None), {"parquet": first, "avro": second}, _never, claim=False)
-    assert (first.ended, second.ended) == (True, False)
+    assert {first.ended, second.ended} == {True, False}
 
 
 def _never(_stored: object) -> Manifest:

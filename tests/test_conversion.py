@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import random
 from itertools import count
 from types import MappingProxyType
@@ -12,6 +13,7 @@ import pytest
 
 from csv_transcode.decode.records import Stripe
 from csv_transcode.errors import ContendedError
+from csv_transcode.manifest import RecordCounts
 from csv_transcode.report import Outcome
 from csv_transcode.s3.reader import _Stream, open_source
 from csv_transcode.schema import ColumnType
@@ -24,8 +26,10 @@ from tests.standing import (
     KEY,
     MANIFEST,
     PARQUET,
+    REJECTS,
     failure,
     inline_runtime,
+    manifest,
     patient_client,
     processor,
     put,
@@ -54,13 +58,16 @@ def table(seed: int, records: int) -> bytes:
 
 SMALL: Final = table(1, 20)
 LARGE: Final = table(2, 300)  # two ranges, and two parts of each output
-BAD: Final = SMALL + b"20,x,y\n"
-SOURCES: Final = (OLD, SMALL, LARGE)
+MESSY: Final = SMALL + b'20,"x,y"\n20,x,y\n' + table(3, 20).partition(b"\n")[2] + b'20,"x\n'
+BAD: Final = SMALL + b"20,x,y\n" * 3  # more than MAX_REJECTED_RATIO
+SOURCES: Final = (OLD, SMALL, LARGE, MESSY)
 # Of a small object every request is refused, of a large one every request that states a condition.
 REFUSED_CONDITIONS: Final = ("overtaken", "in conflict")
 SITUATIONS: Final[dict[str, tuple[bytes, bytes | None, tuple[str, ...]]]] = {
     "small": (SMALL, None, tuple(KINDS)),
     "small over old": (SMALL, OLD, tuple(KINDS)),
+    "messy over old": (MESSY, OLD, ("overtaken", "in conflict", "answer lost", "killed")),
+    "old over messy": (OLD, MESSY, ("overtaken", "in conflict", "answer lost", "killed")),
     "large": (LARGE, None, ("throttled", "overtaken", "in conflict", "answer lost", "killed")),
     "large over old": (LARGE, OLD, ("overtaken", "in conflict", "answer lost", "killed")),
 }
@@ -203,7 +210,7 @@ class TestRequests:
         assert [request.headers.get("if-none-match") for request in sent if "Complete" in request.operation] == [
             "*"
         ] * 2
-        assert operations[-3:] == ["PutObject", "ListMultipartUploads", "ListMultipartUploads"]
+        assert operations[-4:] == ["PutObject", *["ListMultipartUploads"] * 3]
 
     def test_awswrangler_downloads_nothing_before_there_is_room_for_it(self, client: S3Client) -> None:
         put(client, SMALL)
@@ -265,24 +272,76 @@ class TestRecords:
         etag = put(client, BAD)
         result = convert(client)
         told = failure(client)
-        assert told["reason"] == result.reason == f"record 21 (line 22, byte {len(SMALL)}): 3 fields, header has 2"
+        assert told["reason"] == result.reason
+        assert result.reason == (
+            "3 of 23 records are rejected, which is more than MAX_REJECTED_RATIO=0.1 allows, "
+            f"the first is record 21 (line 22, byte {len(SMALL)}): 3 fields, header has 2"
+        )
         assert (told["source"]["etag"], told["source"]["size"]) == (etag, len(BAD))
-        assert (told["error"], told["records"]) == ("FieldCountError", None)
+        assert (told["error"], told["records"]) == ("RejectedError", {"read": 23, "written": 20, "rejected": 3})
         assert told["rejects"] == [
             {
-                "record": 21,
-                "line": 22,
-                "offset": len(SMALL),
+                "record": 21 + number,
+                "line": 22 + number,
+                "offset": len(SMALL) + 7 * number,
                 "length": 7,
                 "reason": "field_count",
                 "detail": "3 fields, header has 2",
+                "raw": "20,x,y\n",
             }
+            for number in range(3)
         ]
+        assert list(standing(client)) == [FAILED]
+
+    def test_of_many_rejects_the_first_thousand(self, client: S3Client) -> None:
+        put(client, SMALL + b"x\n" * 1500)
+        assert convert(client, delimiter=",").outcome is Outcome.FAILED
+        told = failure(client)
+        assert told["records"] == {"read": 1520, "written": 20, "rejected": 1500}
+        assert [reject["record"] for reject in told["rejects"]] == list(range(21, 1021))
+
+    def test_another_kind_of_failure_counts_nothing(self, client: S3Client) -> None:
+        put(client, b"")
+        assert convert(client).outcome is Outcome.SKIPPED
+        put(client, b"\x1f\x8b" + SMALL)
+        assert convert(client).outcome is Outcome.FAILED
+        told = failure(client)
+        assert (told["error"], told["records"], told["rejects"]) == ("CompressionError", None, [])
+
+    def test_a_file_within_the_ratio_is_converted_and_one_of_any_share_where_1_allows_it(
+        self, client: S3Client
+    ) -> None:
+        put(client, MESSY)
+        assert convert(client).outcome is Outcome.CONVERTED
+        assert require_truth(client, *SOURCES) == {MANIFEST: "committed"}
+        assert manifest(client)["records"] == {"read": 43, "written": 41, "rejected": 2}
+        put(client, b"id,text\n" + b"x\n" * 5)
+        assert convert(client, delimiter=",", max_rejected_ratio=1.0).records == RecordCounts(
+            read=5, written=0, rejected=5
+        )
+        assert require_truth(client, b"id,text\n" + b"x\n" * 5) == {MANIFEST: "committed"}
+
+    def test_a_value_that_a_given_type_does_not_say(self, client: S3Client) -> None:
+        put(client, SMALL + b"n,x\n")
+        types = MappingProxyType({"id": ColumnType.parse("int64")})
+        result = convert(client, column_types=types)
+        assert result.records == RecordCounts(read=21, written=20, rejected=1)
+        (told,) = map(json.loads, standing(client)[REJECTS].splitlines())
+        assert (told["record"], told["line"], told["offset"]) == (21, 22, len(SMALL))
+        assert (told["reason"], told["raw"]) == ("type", "n,x\n")
+        assert "'id' does not fit int64" in told["detail"]
+        assert require_truth(client, SMALL + b"n,x\n") == {MANIFEST: "committed"}
+
+    def test_no_cell_is_in_a_reason(self, client: S3Client) -> None:
+        """What a failure says goes into logs; what was rejected only into the bucket."""
+        put(client, BAD.replace(b"20,x,y", b"20,secret,y"))
+        assert "secret" not in str(convert(client).reason)
 
     def test_a_kept_failure_keeps_nothing_of_the_source(self, client: S3Client) -> None:
         """Results of a long run are collected: frames of a traceback would hold stripes, buffers and answers."""
-        put(client, LARGE + b"x\n")
-        result = convert(client)
+        put(client, LARGE + b"x" * 3000)
+        gc.collect()
+        result = convert(client, max_record_bytes=1 << 10)
         assert result.outcome is Outcome.FAILED
         chain = [result.error]
         while chain[-1] is not None:

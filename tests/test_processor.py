@@ -326,15 +326,15 @@ class TestNotebook:
     @pytest.mark.parametrize(
         ("content", "error"),
         [
-            (BAD, errors.FieldCountError),
+            (BAD + b"2,two\n", errors.RecordError),
+            (DAY + b"1,one,more\n" + DAY * 9, errors.RecordError),
             (b"", errors.DialectError),
-            (b"a;b\n1;2\n", errors.DialectError),
-            (b"a,b\n1,\xff\n", errors.SourceError),
+            (DAY * 9 + b"1,\xff\n", errors.RecordError),
             (b"\x1f\x8b\x08\x00\x00\x00\x00\x00", errors.CompressionError),
         ],
-        ids=["a bad record", "nothing", "another delimiter", "not UTF-8", "compressed"],
+        ids=["a bad record", "one among many", "nothing", "not UTF-8", "compressed, and cut off"],
     )
-    def test_a_csv_that_a_conversion_would_refuse_is_no_dataframe(
+    def test_a_csv_of_which_a_conversion_would_not_write_everything_is_no_dataframe(
         self, s3: S3Client, content: bytes, error: type[Exception]
     ) -> None:
         put(s3, content)

@@ -27,6 +27,7 @@ from tests.standing import (
     KEY,
     MANIFEST,
     PARQUET,
+    REJECTS,
     avro_cells,
     csv_cells,
     inline_runtime,
@@ -158,6 +159,19 @@ class TestLargeObjects:
         require_truth(other, *VERSIONS)
         assert convert(other).outcome is Outcome.CONVERTED
         require_committed(other, TWO)
+
+    def test_rejects_of_several_parts_and_then_none(self, client: S3Client) -> None:
+        ragged = ONE + ONE.partition(b"\n")[2].replace(b"\n", b",x\n")
+        put(client, ragged)
+        sent = record(client)
+        assert convert(client, delimiter=",", max_rejected_ratio=1.0).outcome is Outcome.CONVERTED
+        assert operations(sent).count("CompleteMultipartUpload") == 3
+        assert client.head_object(Bucket=OUTPUT_BUCKET, Key=REJECTS)["ETag"].endswith('-2"')
+        assert require_truth(client, ragged) == {MANIFEST: "committed"}
+        converted(client, TWO)
+        assert require_truth(client, TWO) == {MANIFEST: "committed"}
+        assert standing(client)[REJECTS] == b""
+        assert uploads(client) == []
 
     def test_a_conflict_when_parts_are_put_together_uploads_them_again(self, client: S3Client) -> None:
         put(client, ONE)
