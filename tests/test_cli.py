@@ -43,7 +43,10 @@ ROOT: Final = Path(__file__).parent.parent
 DAY: Final = b"id,text\n1,one\n2,two\n"
 ROWS: Final = [{"id": 1, "text": "one"}, {"id": 2, "text": "two"}]
 BAD: Final = b"id,text\n1,one\n2,two,and more\n"
-WHY: Final = "record 2 (line 3, byte 14): 3 fields, header has 2"
+WHY: Final = (
+    "1 of 2 records are rejected, which is more than MAX_REJECTED_RATIO=0.1 allows, the first is "
+    "record 2 (line 3, byte 14): 3 fields, header has 2"
+)
 IN: Final = f"s3://{INPUT_BUCKET}/in/"
 OUT: Final = f"s3://{OUTPUT_BUCKET}/out/"
 SECONDS_MAX: Final = 60
@@ -134,14 +137,29 @@ class TestLocalFiles:
         assert capsys.readouterr().err == f"error: {source}: {WHY}\n"
         assert files(target) == before_it
 
-    def test_a_late_bad_record_leaves_nothing_either(
+    def test_a_late_bad_line_leaves_nothing_either(
         self, source: Path, target: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        lines = ["id,text", *(f"{number},{'x' * 1000}" for number in range(12_000)), "1"]
+        lines = ["id,text", *(f"{number},{'x' * 1000}" for number in range(12_000)), "x" * 5000]
         source.write_text("\n".join(lines))
-        assert convert(source, target) == 1
-        assert "record 12001 (line 12002" in capsys.readouterr().err
+        assert convert(source, target, "--set", "MAX_RECORD_BYTES=2000") == 1
+        assert "line 12002, at byte" in capsys.readouterr().err
         assert not target.exists()
+
+    def test_rejects_are_a_third_file_while_there_are_any(
+        self, source: Path, target: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        day = source.read_bytes()
+        source.write_bytes(BAD)
+        assert convert(source, target, "--set", "MAX_REJECTED_RATIO=0.5") == 0
+        assert "1 records (1 rejected)" in capsys.readouterr().err
+        made = files(target)
+        assert set(made) == {"day.parquet", "day.avro", "day.rejects.jsonl"}
+        (told,) = map(json.loads, made["day.rejects.jsonl"].splitlines())
+        assert (told["record"], told["line"], told["reason"]) == (2, 3, "field_count")
+        source.write_bytes(day)
+        assert convert(source, target) == 0
+        assert set(files(target)) == {"day.parquet", "day.avro"}
 
     def test_a_late_contradiction_asks_for_a_second_pass_and_leaves_nothing_of_the_first(
         self, source: Path, target: Path
@@ -242,7 +260,7 @@ class TestSettings:
             (["day.csv", "out", "--set", "AVRO_CODECS=null"], "--set AVRO_CODECS: there is no such setting"),
             (["day.csv", "out", "--set", "avro_codec=null"], "--set avro_codec: there is no such setting"),
             (["day.csv", "out", "--set", "AVRO_CODEC"], "--set takes NAME=VALUE, found 'AVRO_CODEC'"),
-            (["day.csv", "out", "--set", "HEADER=auto"], "not supported yet"),
+            (["day.csv", "out", "--set", "HEADER=maybe"], "HEADER='maybe'"),
             (["day.csv", "out", "--set", "PREFIX=in/"], "--set PREFIX: SOURCE and TARGET say it"),
             ([IN, OUT, "--set", "PREFIX=in/"], "--set PREFIX: SOURCE and TARGET say it"),
             ([IN, OUT, "--set", "OUTPUT_BUCKET=another"], "--set OUTPUT_BUCKET: SOURCE and TARGET say it"),

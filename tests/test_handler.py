@@ -173,7 +173,7 @@ def test_what_is_no_event_is_refused_before_anything_is_done() -> None:
 
 
 def test_wrong_settings_are_refused_before_anything_is_built() -> None:
-    run = function(MAX_WORKERS="0", HEADER="auto")
+    run = function(MAX_WORKERS="0", HEADER="maybe")
     with pytest.raises(SettingsError, match="2 settings are wrong"):
         run({})
     assert not run.built
