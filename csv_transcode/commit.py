@@ -116,7 +116,7 @@ class Commit:
         """
         empty = {name for name in optional if uploads[name].bytes_written == 0}
         if standing.etag is None and not claim:
-            absent = dict.fromkeys(uploads.keys() - empty, Condition.absent())
+            absent = {name: Condition.absent() for name in uploads if name not in empty}
             return self._put_all(uploads, describe, absent, Condition.absent())
         claimed = self._claim(standing)
         seen = {name: self._seen(upload.key) for name, upload in uploads.items()}

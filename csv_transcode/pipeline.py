@@ -192,7 +192,7 @@ class _Scan:
 
     def require_few_rejected(self, ratio_max: float) -> None:
         """Raise RejectedError where more than this share of the records was rejected."""
-        if self.rejected <= ratio_max * self.read:
+        if self.rejected <= ratio_max * max(self.read, 1) or self.rejected / self.read <= ratio_max:
             return
         first = self._first.rejects[0] if self._first.rejects else None
         example = f", the first is {_record_error(first)}" if first else ""

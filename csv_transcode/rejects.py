@@ -60,7 +60,7 @@ class _Target(Protocol):
 
 
 class FirstRejects:
-    """The first rejects of a file, for its failure record: no more than KEPT_MAX, of no more than KEPT_BYTES_MAX."""
+    """The first rejects of a file, for its failure record: one at least, else up to KEPT_MAX and KEPT_BYTES_MAX."""
 
     def __init__(self) -> None:
         self.rejects: list[Reject] = []
@@ -70,7 +70,7 @@ class FirstRejects:
         """Keep the next rejects, while there is room."""
         for reject in rejects:
             self._bytes += len(reject.raw)
-            if len(self.rejects) >= KEPT_MAX or self._bytes > KEPT_BYTES_MAX:
+            if self.rejects and (len(self.rejects) >= KEPT_MAX or self._bytes > KEPT_BYTES_MAX):
                 return
             self.rejects.append(reject)
 

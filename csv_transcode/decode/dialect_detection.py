@@ -49,6 +49,7 @@ UNQUOTED_RECORDS_MIN: Final = 3
 UNQUOTED_FIT_MIN: Final = 0.9
 ENCLOSED_SHARE_MAX: Final = 0.5  # of the fields that hold a quote begin and end with one, or it is no text
 BROKEN_PER_QUOTED: Final = 4  # lines of one column that quotes break, to one they do not, before they are text
+BROKEN_SHARE_MIN: Final = 0.5  # of the records that quotes break, for them to be text where fields begin with one
 BROKEN_PER_SINGLE: Final = 2  # lines that single quotes break, to one that they explain
 ONE_COLUMN_GAIN: Final = 2  # what lines as they stand must keep, times what quoted lines do
 ONE_COLUMN_SHARE_MAX: Final = 0.45  # of records may hold a delimiter that stands in the header, too
@@ -283,13 +284,15 @@ def _better_single(sample: Sample, single: Table, double: Table) -> bool:
 def _quotes_are_text(sample: Sample, table: Table, plain: Table) -> bool:
     """Return whether the quotes of a sample that ``table`` cannot read in full are no quotes at all.
 
-    So where no field begins with one; and where quotes break most of the lines that hold them, without them nearly
-    everything fits, and few fields stand between a pair of them.
+    So where no field begins with one; and where they break most of the records, without them nearly everything fits,
+    and few fields stand between a pair of them.
     """
     quoted, broken = _quoted_lines(sample, table)
     begins = re.search(rb"(?:\A|[\r\n]|" + re.escape(table.delimiter.encode()) + rb')"', sample.data)
     if begins is None:
         return True
+    if broken < BROKEN_SHARE_MIN * np.count_nonzero(table.shapes.width):  # a few records are bad, and will be rejected
+        return False
     if plain.width == 1:
         gain = plain.kept >= ONE_COLUMN_GAIN * table.kept or broken >= BROKEN_PER_QUOTED * quoted
         return plain.records > 1 and gain

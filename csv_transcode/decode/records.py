@@ -93,35 +93,46 @@ class RecordCutter:
             return
         waiting: list[Block] = []
         for block in self._blocks():
-            body, tail = self._split_tail(block)
+            body, tail, gap = self._split_tail(block)
+            self._require_few(waiting, gap)
             if body.data:
                 yield from waiting
                 waiting = []
                 yield body
             if tail.data:
                 waiting.append(tail)
-                self._require_few(waiting)
+        self._require_few(waiting, 0)
         for block in waiting:
             yield block.without_blanks()
 
-    def _split_tail(self, block: Block) -> tuple[Block, Block]:
-        """Return the block up to the end of its last good record that is not blank, and the rest."""
+    def _split_tail(self, block: Block) -> tuple[Block, Block, int]:
+        """Return the block up to the end of its last good record that is not blank, the rest, and a length.
+
+        That is of the longest stretch without such a record up to there (of the first, where no other can matter), or
+        of the whole block where it has none.
+        """
         body = block.data.rstrip(LINE_ENDS)
-        if block.is_plain and self._dialect.delimiter.encode() not in body and body.isascii():  # every record is good
+        small = len(block.data) <= self._cuts.record_bytes_max
+        if small and block.is_plain and self._dialect.delimiter.encode() not in body and body.isascii():
             end = len(body) + (2 if block.data[len(body) : len(body) + 2] == b"\r\n" else 1) if body else 0
-            return block.split(min(end, len(block.data)), self._dialect)
+            lead = len(block.data) - len(block.data.lstrip(LINE_ENDS))
+            return *block.split(min(end, len(block.data)), self._dialect), lead
         boundaries = block.boundaries_of(self._dialect)
         flaws = flaws_of(block, boundaries, self._dialect, self._width)
-        view = np.frombuffer(block.data, np.uint8)
-        good = ~block.blanks(view, boundaries)
+        good = ~block.blanks(np.frombuffer(block.data, np.uint8), boundaries)
         good[list(flaws)] = False
         kept = np.flatnonzero(good)
-        return block.split(int(boundaries.ends[kept[-1]]) if len(kept) else 0, self._dialect)
+        if len(kept) == 0:
+            return *block.split(0, self._dialect), len(block.data)
+        gaps = boundaries.starts[kept] - np.concatenate(((0,), boundaries.ends[kept[:-1]]))
+        self._require_few([], int(gaps[1:].max(initial=0)))
+        return *block.split(int(boundaries.ends[kept[-1]]), self._dialect), int(gaps[0])
 
-    def _require_few(self, waiting: list[Block]) -> None:
-        length = sum(len(block.data) for block in waiting)
+    def _require_few(self, waiting: list[Block], more: int) -> None:
+        length = sum(len(block.data) for block in waiting) + more
         if length > self._cuts.record_bytes_max:
-            message = f"more than {self._cuts.record_bytes_max} bytes without a record from line {waiting[0].line}"
+            line = waiting[0].line if waiting else self._line
+            message = f"more than {self._cuts.record_bytes_max} bytes without a record near line {line}"
             raise LimitError(message)
 
     def _blocks(self) -> Iterator[Block]:
