@@ -271,12 +271,12 @@ def test_a_record_of_just_the_limit_is_read(block_bytes: int, size: int) -> None
 
 
 def test_blank_lines_that_wait_are_bounded() -> None:
-    with pytest.raises(LimitError, match="more than 50 bytes without a record from line 3"):
+    with pytest.raises(LimitError, match="more than 50 bytes without a record near line"):
         cut(b"a\n1\n" + b"\n" * 60 + b"2\n", Cuts(4, 4, LIMIT), [3])
 
 
 def test_rejected_records_that_wait_with_them_are_bounded_too() -> None:
-    with pytest.raises(LimitError, match="more than 50 bytes without a record from line 2"):
+    with pytest.raises(LimitError, match="more than 50 bytes without a record near line"):
         stripes_of(b"1\n" + b"\n2,3\n" * 15 + b"2\n", Cuts(4, 4, LIMIT), 3, width=1)
 
 
