@@ -1,5 +1,6 @@
 # The verbs of this project. `make` alone lists them.
 PYTHON ?= python3
+FUZZ_MINUTES ?= 30
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 BIN := .venv/bin
@@ -41,6 +42,12 @@ type: .venv/stamp  ## mypy, strict
 bench: .venv/stamp .venv-emulators/stamp  ## measure against the seed design, DuckDB and Polars: medians, ratios, peak memory
 	$(BIN)/python -m benchmarks
 
+.PHONY: fuzz
+fuzz: .venv/fuzz-stamp  ## look for lost and changed records: a million cells, coverage-guided for FUZZ_MINUTES (30), linear time
+	$(BIN)/python -m fuzz faults --cells 1000000
+	$(BIN)/python -m fuzz coverage --minutes $(FUZZ_MINUTES)
+	$(BIN)/python -m fuzz linear
+
 .PHONY: clean
 clean:  ## take away everything that the verbs above have made
 	rm -rf .venv .venv-emulators .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache dist benchmarks/.data
@@ -50,6 +57,10 @@ clean:  ## take away everything that the verbs above have made
 .venv/stamp: requirements.txt requirements-dev.txt
 	@$(call make_environment,.venv)
 	@.venv/bin/python $(PIP_INSTALL) -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+.venv/fuzz-stamp: .venv/stamp requirements-fuzz.txt
+	@.venv/bin/python $(PIP_INSTALL) -r requirements-fuzz.txt
 	@touch $@
 
 .venv-emulators/stamp: requirements.txt requirements-emulators.txt
