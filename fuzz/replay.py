@@ -1,6 +1,7 @@
 """Every kept input again and again, without atheris: ``python -m fuzz.replay TARGET FOLDER SECONDS`` prints memory.
 
-atheris itself keeps some 35 kB an input (measured for all three targets alike), so its own process cannot show whether the product keeps anything.
+atheris itself keeps some 35 kB an input, for all three targets alike, so its own process cannot show whether the
+product keeps anything.
 """
 
 from __future__ import annotations
