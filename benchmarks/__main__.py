@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks import avro_encoder, conversion, measure, startup
+from benchmarks import avro_encoder, conversion, decode, measure, startup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(measure.machine(), flush=True)
     if options.benchmark in {"all", "avro"}:
         _avro_encoder()
+    if options.benchmark in {"all", "decode"}:
+        decode.compare(options.rounds)
     if options.benchmark in {"all", "startup"}:
         startup.compare(options.startup_rounds)
     if options.benchmark in {"all", "conversion"}:
@@ -34,10 +36,10 @@ def _parser() -> argparse.ArgumentParser:
         "before a time is printed. Data are made once, under benchmarks/.data/; servers run on loopback and end with "
         "the run. The machine should be idle: absolute times are its own, ratios are taken within a round.",
         epilog="conversion: lineitem from and to a real S3 server. memory: that file and one eight times as large. "
-        "startup: import and convert 1 KB in a fresh process. avro: the Avro encoder alone, from memory.",
+        "startup: import and convert 1 KB in a fresh process. avro, decode: encoder and decoder alone.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    names = ("all", "avro", "startup", "conversion", "memory")
+    names = ("all", "avro", "decode", "startup", "conversion", "memory")
     parser.add_argument("benchmark", nargs="?", choices=names, default="all", help="what to run")
     parser.add_argument("--scale", type=float, default=conversion.SCALE, help="of TPC-H lineitem; 0.3 is 229 MB")
     parser.add_argument("--rounds", type=int, default=conversion.ROUNDS, help="of the conversion and memory benchmarks")
