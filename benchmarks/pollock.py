@@ -190,8 +190,20 @@ def _document(tables: str, tallies: Sequence[Tally]) -> str:
         ([tally.setting.reader, tally.setting.settings, tally.setting.options] for tally in tallies),
     ).replace("--:", "---")
     return _TEXT.format(
-        tables=tables, options=options, versions=f"Python {platform.python_version()}, {versions}", command=_COMMAND
+        tables=tables,
+        not_exact="\n".join(_not_exact(tallies[0])),
+        options=options,
+        versions=f"Python {platform.python_version()}, {versions}",
+        command=_COMMAND,
     )
+
+
+def _not_exact(tally: Tally) -> Iterator[str]:
+    """Yield a line for each file by family: what is in the files is not for the document, nor are their names."""
+    for case, judgement in tally.judged:
+        if judgement.verdict is not Verdict.EXACT:
+            reason = judgement.why.splitlines()[0].partition(",")[0].partition(":")[0]
+            yield f"* {judgement.verdict.value}, {case.family}: {reason}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -239,6 +251,19 @@ the double 1.5, and 28/01/2018 a date. `007` as 7, `NA` as null, and 1.10 as 1.1
 quoted or not, may be null or empty. Names that are empty or repeated may be completed. The one file without a header
 counts as exact with its first record as names or as a record. *By typing alone*: names, counts, and all cells that
 stayed text are right.
+
+## What to know of the differences
+
+* A quote that opens at the end of a line: pyarrow and DuckDB count the next record to the bad one and report one line,
+  so a record that is well-formed by itself is missing. By the rule above that is a silent difference.
+* A delimiter too many: DuckDB drops the last field where it is empty, as it is in these files, even with `strict_mode`;
+  the fields before it have moved by one, and its report does not name the record.
+* A delimiter missing: pandas and Polars fill the record up. We know of no option of theirs against it.
+* A file whose delimiter is two characters: only pandas and DuckDB can be told so.
+
+This program with settings *auto*, where it is not exact:
+
+{not_exact}
 
 ## Settings
 
