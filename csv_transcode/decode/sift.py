@@ -174,8 +174,9 @@ def _field_counts(data: bytes, found: Boundaries, dialect: Dialect) -> Positions
     if len(quotes):
         counts -= _quoted_counts(delimiters, counts, quotes, found)
     counts += 1
+    starts = found.starts  # once: it is made anew
     for index in _escaped(data, found, dialect):
-        start, end = int(found.starts[index]), int(found.ends[index])
+        start, end = int(starts[index]), int(found.ends[index])
         counts[index] = len(strict.scan_record(data, start, dialect, stop=end, final=True).fields)
     return counts
 
