@@ -253,14 +253,12 @@ class Settings:
         str(64 * GIB),
         "largest source once it is decompressed",
         WholeNumber(1, DECOMPRESSED_BYTES_MAX),
-        decides_bytes=True,
     )
     max_decompression_ratio: float = _setting(
         "MAX_DECOMPRESSION_RATIO",
         "250",
         "how many times as large as the object it may be, beyond the first megabytes",
         Number(1, DECOMPRESSION_RATIO_MAX),
-        decides_bytes=True,
     )
     log_level: str = _setting(
         "LOG_LEVEL",
