@@ -179,7 +179,7 @@ LANGUAGES: Final = {
 def table(language: str, rows: int) -> str:
     """Return a CSV text of so many rows, the same every time: a name, a place, a remark of a few words."""
     words = LANGUAGES[language].words
-    chosen = random.Random(language)  # noqa: S311 - the same words in every run
+    chosen = random.Random(language)
     lines = ["id,name,city,remark,amount"]
     for row in range(rows):
         name, city, *remark = chosen.choices(words, k=7)

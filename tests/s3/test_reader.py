@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 KEY = "in/ä+b.csv"
 PART = 100
-TEN_PARTS = random.Random(7).randbytes(1000)  # noqa: S311 (any bytes)
+TEN_PARTS = random.Random(7).randbytes(1000)
 MIB = 1024 * 1024
 
 

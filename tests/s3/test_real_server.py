@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KEY = "processed/ä+b.parquet"
 PART = 5 * 1024 * 1024  # the least that S3, and this server, accept of any part but the last
 RANGE = 1024 * 1024
-BODY = random.Random(11).randbytes(PART + 1000)  # noqa: S311 (any bytes)
+BODY = random.Random(11).randbytes(PART + 1000)
 
 
 @pytest.fixture
