@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SCALE: Final = 0.1
 BATCH_ROWS: Final = 35_000  # about what one stripe of the pipeline holds of this table
 ROUNDS: Final = 15
-SLOW_ROUNDS: Final = 2  # of those that take seconds
+SLOW_ROUNDS: Final = 5  # of those that take seconds
 CODEC: Final = "null"
 
 OURS: Final = "ours"

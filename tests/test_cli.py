@@ -50,6 +50,7 @@ WHY: Final = (
 IN: Final = f"s3://{INPUT_BUCKET}/in/"
 OUT: Final = f"s3://{OUTPUT_BUCKET}/out/"
 SECONDS_MAX: Final = 60
+LIMITS: Final = frozenset({"MAX_REJECTED_RATIO", "MAX_DECOMPRESSED_BYTES", "MAX_DECOMPRESSION_RATIO"})
 CHANGE_NO_BYTE: Final = {
     item.metadata["variable"]
     for item in fields(Settings)
@@ -288,7 +289,7 @@ class TestSettings:
         assert why in capsys.readouterr().err
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize("name", sorted(CHANGE_NO_BYTE - {*PLACES, "MAX_REJECTED_RATIO"}))
+    @pytest.mark.parametrize("name", sorted(CHANGE_NO_BYTE - {*PLACES, *LIMITS}))
     def test_none_is_ignored_where_it_would_change_nothing(
         self, source: Path, target: Path, name: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
