@@ -2,8 +2,8 @@
 
 It reads as the strict scanner does (a quote opens a field, closes it or is doubled; an escape acts inside quotes only;
 records end at LF, CR LF or CR). Where a record cannot be read its physical line counts as malformed, and reading goes
-on at the next line. A detector reads a sample under many dialects and needs counts only: lines without a quote are
-counted by NumPy, and one pattern reads the others.
+on at the next line. A detector reads a sample under many dialects and needs counts only. NumPy counts what it can: all
+of a sample whose quotes are in place (plain.py), else the lines without a quote; one pattern reads the others.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+
+from csv_transcode.decode.plain import are_in_place, quotes_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,7 +161,33 @@ def read_shapes(sample: Sample, delimiter: str, quoting: Quoting) -> Shapes:
     widths = sample.lines_with(delimiter) + (sample.line_ends > starts)
     if not quoting.quote:
         return Shapes(starts, nexts, widths)
-    return _with_quotes(sample, RecordReader(delimiter, quoting), widths)
+    return _in_place(sample, delimiter, quoting) or _with_quotes(sample, RecordReader(delimiter, quoting), widths)
+
+
+def _in_place(sample: Sample, delimiter: str, quoting: Quoting) -> Shapes | None:
+    """Return what ``_with_quotes`` does, in a twentieth of its time, where all quotes stand where they may; else None.
+
+    A quoted field that is open at the end is no record, where the file goes on behind the sample.
+    """
+    quotes = np.flatnonzero(sample.bytes == ord(quoting.quote))
+    whole, is_open = quotes[: len(quotes) & ~1], len(quotes) % 2 == 1
+    escapes = quoting.escape and quoting.escape.encode() in sample.data
+    if escapes or not delimiter.isascii() or (is_open and sample.whole) or not len(sample.bytes):
+        return None
+    if not are_in_place(sample.bytes, whole, ord(delimiter)):
+        return None
+    if is_open and not quotes_in_place(sample.bytes, quotes, ord(delimiter))[-1]:
+        return None
+    outside = np.cumsum(sample.bytes == ord(quoting.quote), dtype=np.uint8) % 2 == 0  # wraps, and stays even or odd
+    ending = outside[np.maximum(sample.line_ends, 1) - 1]  # a line end counts by the byte before it
+    ends, nexts = sample.line_ends[ending], sample.next_lines[ending]
+    starts = np.concatenate([[0], nexts]).astype(np.int64)
+    if np.any(np.append(ends, len(sample.data) if is_open else 0) - starts > RECORD_BYTES_MAX):
+        return None
+    delimiters = np.flatnonzero((sample.bytes == ord(delimiter)) & outside)
+    starts = starts[:-1]
+    counts = np.searchsorted(delimiters, ends) - np.searchsorted(delimiters, starts)
+    return Shapes(starts, nexts, counts + (ends > starts))
 
 
 def _with_quotes(sample: Sample, reader: RecordReader, widths: npt.NDArray[np.int64]) -> Shapes:
