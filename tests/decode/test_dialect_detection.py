@@ -57,6 +57,11 @@ ROWS: Final = "".join(f"{n},x{n},2026-11-{n:02}\n" for n in range(1, 30))
         ("every field quoted, semicolons", '"a";"b"\n"1,0";"2,5"\n"3,1";""\n', (";", '"', None, 0)),
         ("quotes in no place of quotes", "place,at\nx,39° 59' 56\"\ny,12° 1' 7\"\n", (",", None, None, 0)),
         ("names that quotes belong to", '"A" SERVICES|1\n"B" SA|2\n"C "D" E" SA|3\nF "G"|4\n', ("|", None, None, 0)),
+        (
+            "titles, of which some begin with a quote",
+            "n\ttitle\n" + '0\tx\n0\t"x"_y\n0\t"z\n' * 9,
+            ("\t", None, None, 0),
+        ),
         ("single quotes", "a,b\n'x,y',1\n'z',2\n", (",", "'", None, 0)),
         ("apostrophes", "a,b\nit's,1\n'tis,2\nrock 'n' roll,3\n", PLAIN),
         ("backslash before quotes", 'a,b\n"say \\"hi\\", twice",1\n"x",2\n', (",", '"', "\\", 0)),
@@ -391,6 +396,7 @@ def _answer(text: str) -> Detected | str:
         return str(error)
 
 
+@pytest.mark.long  # a second or two each: whole samples, of the shapes that take longest
 @pytest.mark.parametrize(
     "piece",
     ['"', ",", "x", "\n", '""\n', '"a\\"b",c\n', 'a,"b\n', '";\n', ',"""\n', '"\\"\n', "'a',b\n", '\'a",;|\t \\"b\n'],
