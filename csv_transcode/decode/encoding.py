@@ -35,6 +35,7 @@ MARKS: Final = (
     (codecs.BOM_UTF8, UTF8),
 )
 _WITHOUT_ORDER: Final = ("utf-16", "utf-32")  # byte order by mark, else by evidence
+DEFAULT: Final = "cp1252"  # what the WHATWG's Encoding Standard takes text for that does not say what it is
 INVALID_LINES_MOST: Final = 0.1  # share of the lines that may be damaged UTF-8, where nothing else is convincing
 _NUL_SHARE_SURE: Final = 0.5  # of a text's 16-bit units that are ASCII: enough by itself
 _NUL_SHARE_LEAST: Final = 0.05  # enough where line ends are among them
@@ -50,36 +51,28 @@ class Encoding:
 
 
 def detect(
-    sample: bytes, *, whole: bool, given: str | None, invalid_lines_most: float = INVALID_LINES_MOST
+    sample: bytes,
+    *,
+    whole: bool,
+    given: str | None,
+    header: bool = False,
+    invalid_lines_most: float = INVALID_LINES_MOST,
 ) -> Encoding:
     """Return the encoding of the source that begins with ``sample`` (SAMPLE_BYTES of it, or all: ``whole``).
 
-    ``given`` wins, but a byte-order mark may not contradict it. Where nothing else is convincing, a share of up to
-    ``invalid_lines_most`` of the lines may be damaged UTF-8: they will be rejected. Raises EncodingError where a mark
-    contradicts, where ``given`` is no encoding, and where no encoding is convincing.
+    ``given`` wins, but a byte-order mark may not contradict it. ``header`` says that no line up to the first that is
+    not blank holds a record; where the others are all ASCII, any encoding gives the same cells, and DEFAULT will do.
+    Where nothing else is convincing, a share of up to ``invalid_lines_most`` of the lines may be damaged UTF-8: they
+    will be rejected. Raises EncodingError where a mark contradicts, where ``given`` is no encoding, and where no
+    encoding is convincing.
     """
     marked = _marked(sample, whole=whole)
     if given is not None:
         return _as_given(sample, marked, given, whole=whole)
     if marked is not None:
         return marked
-    unmarked = _utf16_or_32(sample, whole=whole)
-    if unmarked is not None:
-        return Encoding(unmarked)
-    damage = _Damage.of(sample, whole=whole)
-    if damage.invalid == 0 or damage.valid > damage.invalid:
-        return Encoding(UTF8)
-    verdict = legacy_encodings.judge(sample, whole=whole)
-    if verdict.encoding is not None:
-        return Encoding(verdict.encoding)
-    if damage.invalid_lines <= invalid_lines_most * damage.lines:
-        return Encoding(UTF8)
-    message = (
-        f"not UTF-8: byte {damage.first} (line {damage.first_line}) is 0x{sample[damage.first]:02x}, and"
-        f" {damage.invalid_lines} of the first {damage.lines} lines are not valid; {verdict.reason};"
-        " set ENCODING to what the file is in, e.g. ENCODING=cp1252"
-    )
-    raise EncodingError(message)
+    name = _utf16_or_32(sample, whole=whole) or _by_evidence(sample, invalid_lines_most, whole=whole, header=header)
+    return Encoding(name)
 
 
 def to_utf8(chunks: Iterable[bytes], encoding: Encoding) -> Iterator[bytes]:
@@ -200,6 +193,36 @@ class _Damage:
             invalid_lines=sum(_NOT_VALID.search(line) is not None for line in lines),
             lines=len(lines),
         )
+
+
+def _by_evidence(sample: bytes, invalid_lines_most: float, *, whole: bool, header: bool) -> str:
+    """Return what the sample, which says nothing of itself, is in: UTF-8, or one of those before it."""
+    damage = _Damage.of(sample, whole=whole)
+    if damage.invalid == 0 or damage.valid > damage.invalid:
+        return UTF8
+    verdict = legacy_encodings.judge(sample, whole=whole)
+    if verdict.encoding is not None:
+        return verdict.encoding
+    if header and whole and damage.valid == 0 and _decides_names_alone(sample):
+        return DEFAULT
+    if damage.invalid_lines <= invalid_lines_most * damage.lines:
+        return UTF8
+    message = (
+        f"not UTF-8: byte {damage.first} (line {damage.first_line}) is 0x{sample[damage.first]:02x}, and"
+        f" {damage.invalid_lines} of the first {damage.lines} lines are not valid; {verdict.reason};"
+        " set ENCODING to what the file is in, e.g. ENCODING=cp1252"
+    )
+    raise EncodingError(message)
+
+
+def _decides_names_alone(sample: bytes) -> bool:
+    """Return whether all of ``sample`` behind its first line that is not blank is ASCII, and that line DEFAULT.
+
+    A line by itself with control characters in it is no header, but anything.
+    """
+    first, *others = (line for line in sample.splitlines() if line)  # of bytes: LF, CR LF and CR alone
+    text = _decoded(first, DEFAULT, whole=True)
+    return all(map(bytes.isascii, others)) and text is not None and (bool(others) or _is_plain_text(text))
 
 
 def _without(mark_bytes: int, chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -102,7 +102,13 @@ def read_head(chunks: Iterable[bytes], reading: Reading) -> Head | None:
     """
     compressed_by, decompressed = compression.decompressed(chunks, reading.limits)
     sample, decompressed, whole = _sampled(decompressed, encoding.SAMPLE_BYTES)
-    found = encoding.detect(sample, whole=whole, given=reading.encoding, invalid_lines_most=reading.rejected_ratio_max)
+    found = encoding.detect(
+        sample,
+        whole=whole,
+        given=reading.encoding,
+        header=reading.given.header is True,
+        invalid_lines_most=reading.rejected_ratio_max,
+    )
     sample, text, whole = _sampled(encoding.to_utf8(decompressed, found), dialect_detection.SAMPLE_BYTES)
     if whole and not sample.strip(LINE_ENDS):
         return None

@@ -255,6 +255,54 @@ def test_too_little_evidence_is_an_error_that_says_what_to_set(data: bytes) -> N
         found(data)
 
 
+# --- by evidence: where the header alone is not ASCII
+
+
+def of_table(data: bytes, *, whole: bool = True, header: bool = True, invalid_lines_most: float = 0.1) -> str:
+    return detect(data, whole=whole, given=None, header=header, invalid_lines_most=invalid_lines_most).name
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"Ann\xe9e,Prix\n1,2\n", "cp1252"),
+        (b"Ann\xe9e", "cp1252"),
+        (b"\r\n\n\rPrix \x80,b\r1,2\r", "cp1252"),
+        (b"Prix,\xff\n" + b"1,2\n" * 500, "cp1252"),
+        (b"\0,\x01\xe9\n1,2\n", "cp1252"),
+        ("город,улица,дом,заказ,количество,покупатель,доставка\n1\n".encode("koi8-r"), "koi8-r"),
+    ],
+)
+@pytest.mark.parametrize("ratio", [0, 0.1, 1])
+def test_where_the_header_alone_is_not_ascii_every_encoding_gives_the_same_cells(
+    data: bytes, name: str, ratio: float
+) -> None:
+    assert of_table(data, invalid_lines_most=ratio) == name
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"Ann\xe9e,Prix\n1,2\n3,\xe9\n", id="a cell"),
+        pytest.param(b"Ann\xe9e,Prix\n1,2\n3,\xc3\xa9\n", id="UTF-8 in a cell"),
+        pytest.param(b"Ann\xe9e,\xc3\xa9\n1,2\n", id="UTF-8 beside it"),
+        pytest.param(b"Ann\xe9e,\x81\n1,2\n", id="no cp1252"),
+        pytest.param(b"a,b\nAnn\xe9e,2\n", id="another line"),
+        pytest.param(b"\x89\0\x1a\xe9", id="anything"),
+    ],
+)
+def test_where_cells_may_depend_on_it_or_it_may_be_utf8_a_header_decides_nothing(data: bytes) -> None:
+    with pytest.raises(EncodingError, match="not UTF-8"):
+        of_table(data, invalid_lines_most=0)
+
+
+def test_a_first_line_decides_nothing_where_it_may_be_a_record_or_more_is_to_come() -> None:
+    data = b"Ann\xe9e,Prix\n1,2\n"
+    for known in ({"header": False}, {"whole": False}):
+        with pytest.raises(EncodingError, match="not UTF-8"):
+            of_table(data, **known)
+
+
 # --- by evidence: UTF-16 and UTF-32
 
 

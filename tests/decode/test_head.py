@@ -38,7 +38,7 @@ def required(data: bytes, size: int = WHOLE, **given: Any) -> Head:
     ("data", "error", "words"),
     [
         pytest.param(gzip.compress(b"a,b\n1,2\n")[:-9], CompressionError, "gzip.*", id="gzip cut off"),
-        pytest.param(b"\n\na,\xe9\n1,2\n3,4\n", EncodingError, "line 3.*ENCODING", id="Latin-1"),
+        pytest.param(b"\n\na,\xe9\n1,2\n3,\xe9\n", EncodingError, "line 3.*ENCODING", id="Latin-1"),
         pytest.param(b"a,b,c,d,e,f,g,h,i\n1,2,3,4,5,6,7,8,9\n", LimitError, "9 columns, MAX_COLUMNS=8", id="columns"),
         pytest.param(b"a" * 101 + b"\n", LimitError, "first record .*MAX_RECORD_BYTES=100", id="long header"),
     ],
@@ -137,3 +137,19 @@ def test_a_bomb_is_refused_while_it_is_read() -> None:
         list(required(packed, limits=DecompressionLimits(1 << 40, 100)).records)
     with pytest.raises(LimitError, match="MAX_DECOMPRESSED_BYTES"):
         list(required(packed, limits=DecompressionLimits(1 << 20, 1e9)).records)
+
+
+@pytest.mark.parametrize("size", [1, 3, WHOLE])
+def test_a_header_alone_that_is_not_utf8_names_columns_in_cp1252(size: int) -> None:
+    data = b"\nAnn\xe9e,Prix\n1,2\n"
+    head = required(data, size)
+    assert (head.names, head.dialect.encoding) == (("Année", "Prix"), "cp1252")
+    assert b"".join(head.records) == b"1,2\n"
+    for header in (False, None):
+        with pytest.raises(EncodingError, match=r"line 2.*ENCODING"):
+            head_of(data, size, given=Given(header=header))
+
+
+def test_a_header_that_is_damaged_utf8_is_refused() -> None:
+    with pytest.raises(EncodingError, match=r"line 1 \(the header\) is not valid UTF-8.*ENCODING"):
+        head_of("é,è,\xff\n1,2,3\n".encode("latin-1").replace(b"\xe9,\xe8", "é,è".encode()))
