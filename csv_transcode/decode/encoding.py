@@ -205,7 +205,8 @@ def _by_evidence(sample: bytes, invalid_lines_most: float, *, whole: bool, heade
         return verdict.encoding
     if header and whole and damage.valid == 0 and _decides_names_alone(sample):
         return DEFAULT
-    if damage.invalid_lines <= invalid_lines_most * damage.lines:
+    records_left = damage.lines - damage.invalid_lines - header
+    if damage.invalid_lines <= invalid_lines_most * damage.lines and records_left > 0:
         return UTF8
     message = (
         f"not UTF-8: byte {damage.first} (line {damage.first_line}) is 0x{sample[damage.first]:02x}, and"

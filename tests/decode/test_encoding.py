@@ -255,7 +255,7 @@ def test_too_little_evidence_is_an_error_that_says_what_to_set(data: bytes) -> N
         found(data)
 
 
-# --- by evidence: where the header alone is not ASCII
+# --- by evidence: where the header alone is not ASCII, and where no record would be left
 
 
 def of_table(data: bytes, *, whole: bool = True, header: bool = True, invalid_lines_most: float = 0.1) -> str:
@@ -301,6 +301,23 @@ def test_a_first_line_decides_nothing_where_it_may_be_a_record_or_more_is_to_com
     for known in ({"header": False}, {"whole": False}):
         with pytest.raises(EncodingError, match="not UTF-8"):
             of_table(data, **known)
+
+
+@pytest.mark.parametrize(
+    ("data", "header", "left"),
+    [
+        (b"a,b\n1,\xe9\n2,\xe8\n", True, 0),
+        (b"a,b\n1,\xe9\n2,\xe8\n", False, 1),
+        (b"\xe8\n\xe9\n", False, 0),
+        (b"a,b\n1,\xe9\n2,3\n", True, 1),
+    ],
+)
+def test_whatever_share_may_be_damaged_some_record_is_left(data: bytes, header: bool, left: int) -> None:  # noqa: FBT001 - a table
+    if left:
+        assert of_table(data, header=header, invalid_lines_most=1) == "utf-8"
+    else:
+        with pytest.raises(EncodingError, match=r"lines are not valid.*set ENCODING"):
+            of_table(data, header=header, invalid_lines_most=1)
 
 
 # --- by evidence: UTF-16 and UTF-32
