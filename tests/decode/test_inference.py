@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,31 @@ def test_every_text_is_written_again_from_value_type_and_spelling(cells: Cells, 
             assert value.as_py() is None
         else:
             assert again(value, column, cell) == expected(cell, column)
+
+
+COMMA_FOR_POINT = str.maketrans(",.", ".,")
+NUMERIC = {"int64", "double", "decimal"}
+
+
+@given(columns(), RULES)
+@example(["1.5", "2.25", None, ""], judge.Rules())
+@example(["1,5", "1.5"], judge.Rules())
+@example(["1234567890123456.75"], judge.Rules())
+@example(["2020-02-29 10:20:30.5"], judge.Rules())
+@examples(150)
+def test_with_a_decimal_comma_numbers_are_what_they_are_with_a_point(cells: Cells, rules: judge.Rules) -> None:
+    commas = replace(package_rules(rules), decimal_comma=True)
+    swapped = [cell and cell.translate(COMMA_FOR_POINT) for cell in cells]
+    pointed = decided(cells, rules)
+    found = decide("c", observe(texts_of(swapped), ColumnEvidence(), commas).evidence, commas)
+    if NUMERIC & {pointed.type.name, found.type.name}:
+        assert (found.type, found.spelling) == (pointed.type, pointed.spelling)
+        array = pa.array(swapped, pa.string())
+        values = to_type(array, Texts.of(array), found.type, None, commas)
+        assert repr(values.to_pylist()) == repr(typed(cells, pointed.type).to_pylist())  # nan is not itself
+    else:  # dates, moments and booleans have no comma
+        as_they_are = decide("c", observe(texts_of(cells), ColumnEvidence(), commas).evidence, commas)
+        assert as_they_are.type == pointed.type or as_they_are.type.name in NUMERIC
 
 
 def typed(cells: Cells, column_type: ColumnType) -> pa.Array[Any]:
