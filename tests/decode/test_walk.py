@@ -176,3 +176,12 @@ def test_where_the_text_of_a_record_ends(data: st.DataObject) -> None:
         assert text[at:end] in (b"", b"\n", b"\r", b"\r\n")
         assert text[at:end] == naive.lines(text[start:end])[-1][-(end - at) :] if end > at else True
         assert not text[start:at].endswith((b"\r", b"\n"))
+
+
+@pytest.mark.parametrize("span", [1, 3, 4])
+def test_a_return_at_the_end_of_what_is_there_may_be_half_a_line_end(span: int) -> None:
+    with pytest.raises(NeedsMoreError):
+        walk(b'a"b\r', COMMA, span=span, record_bytes_max=FAR, final=False)
+    assert walked(b'a"b\r\n', span=span) == [(5, "quote")]
+    assert walked(b'a"b\r', span=span) == [(4, "quote")]
+    assert walked(b'a"b\rc', span=span) == [(4, "quote")]
