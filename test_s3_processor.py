@@ -888,6 +888,6 @@ class TestHandler:
         assert keys(s3) == []
 
     def test_wrong_settings_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("DEADLINE_MARGIN_SECONDS", "30")  # known, and not supported yet: never ignored
+        monkeypatch.setenv("DEADLINE_MARGIN_SECONDS", "half a minute")
         with pytest.raises(errors.SettingsError, match="DEADLINE_MARGIN_SECONDS"):
             lambda_handler.lambda_handler({}, None)

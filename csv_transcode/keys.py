@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,8 @@ KEY_BYTES_MAX: Final = 1024  # S3's own limit, in UTF-8
 SIDECARS: Final = MappingProxyType(
     {"manifest": ("_manifests/", ".json"), "rejects": ("_rejects/", ".jsonl"), "failed": ("_failed/", ".json")}
 )
-_SOURCE_SUFFIX: Final = re.compile(r"\.(csv|tsv|psv|txt)(\.(gz|bz2|xz|zst))?\Z", re.IGNORECASE)
+SOURCE_SUFFIXES: Final = (".csv", ".tsv", ".psv", ".txt")
+COMPRESSION_SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst")
 _PLACEHOLDER: Final = re.compile(r"\{(output_prefix|stem|format)\}")
 
 
@@ -75,6 +76,7 @@ class KeyMap:
     key_template: str
     input_bucket: str
     output_bucket: str
+    source_suffixes: tuple[str, ...] = SOURCE_SUFFIXES
 
     def skip_reason(self, key: str, *, listed: bool = True) -> str | None:
         """Return why ``key`` is not converted, or None where it is a source.
@@ -87,7 +89,7 @@ class KeyMap:
             return f"outside the prefix {self.prefix!r}"
         if key.endswith("/"):
             return "a folder marker (ends in /)"
-        if listed and not is_source_name(key):
+        if listed and not is_source_name(key, self.source_suffixes):
             return "its suffix is not one of a CSV source"
         if any(len(mapped.encode()) > KEY_BYTES_MAX for mapped in self.map(key)):
             return f"too long to map: one of its output keys would exceed {KEY_BYTES_MAX} bytes"
@@ -99,7 +101,7 @@ class KeyMap:
             message = f"{key!r} lies outside the prefix {self.prefix!r}"
             raise ValueError(message)
         relative = key[len(self.prefix) :]
-        stem = stem_of(relative)
+        stem = stem_of(relative, self.source_suffixes)
         outputs = {name: head + stem + tail for name, (head, tail) in self._ends.items()}
         sidecars = {
             name: f"{self.output_prefix}{folder}{relative}{suffix}" for name, (folder, suffix) in SIDECARS.items()
@@ -119,22 +121,34 @@ class KeyMap:
         return {name: (template.head(prefix, name), template.tail(prefix, name)) for name in FORMATS}
 
 
-def is_source_name(key: str) -> bool:
-    """Say whether ``key`` ends as a CSV source does, compressed or not, in any case."""
-    return _SOURCE_SUFFIX.search(key) is not None
+def is_source_name(key: str, suffixes: tuple[str, ...] = SOURCE_SUFFIXES) -> bool:
+    """Say whether ``key`` ends in one of ``suffixes``, compressed or not, in any case."""
+    return _pattern(suffixes).search(key) is not None
 
 
-def stem_of(relative: str) -> str:
+def stem_of(relative: str, suffixes: tuple[str, ...] = SOURCE_SUFFIXES) -> str:
     """Return what stands for ``relative`` in output keys; no two keys share a stem.
 
     ``a.csv`` gives ``a``, every other source name stays as it is. A key without a source suffix, which only a direct
     event can name, gains ``.csv``: plain ``a`` would otherwise share its outputs with ``a.csv``, and no source name has
-    a stem of that form.
+    a stem of that form. The usual suffixes count whether or not ``suffixes`` names them: to list fewer objects must not
+    move the outputs of those that stand converted.
     """
-    if not is_source_name(relative):
+    known = SOURCE_SUFFIXES + tuple(suffix for suffix in suffixes if suffix not in SOURCE_SUFFIXES)
+    if not is_source_name(relative, known):
         return relative + ".csv"
     left = relative.removesuffix(".csv")
-    return relative if is_source_name(left) else left
+    return relative if is_source_name(left, known) else left
+
+
+@cache
+def _pattern(suffixes: tuple[str, ...]) -> re.Pattern[str]:
+    """Return what finds one of ``suffixes`` at a key's end; one that says its compression takes no other."""
+    compression = "|".join(map(re.escape, COMPRESSION_SUFFIXES))
+    whole = [re.escape(suffix) for suffix in suffixes if suffix.endswith(COMPRESSION_SUFFIXES)]
+    plain = [re.escape(suffix) for suffix in suffixes if not suffix.endswith(COMPRESSION_SUFFIXES)]
+    ways = [*whole, *(f"{suffix}(?:{compression})?" for suffix in plain)]
+    return re.compile(f"(?:{'|'.join(ways)})\\Z", re.IGNORECASE | re.ASCII)
 
 
 def collision(template: KeyTemplate, output_prefix: str) -> str | None:

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from csv_transcode.schema import ColumnType
 
 NO_CHARACTER: Final = "none"
-NOT_YET: Final = "not supported yet"
 NULL_VALUES_MAX: Final = 100
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
+_ACCOUNT: Final = re.compile(r"[0-9]{12}")
+_KMS_KEY: Final = re.compile(r"[A-Za-z0-9:/_-]{1,2048}")
+_SUFFIX: Final = re.compile(r"\.[a-z0-9_-]{1,20}(\.(gz|bz2|xz|zst))?")
+SUFFIXES_MAX: Final = 100
 _BUCKET: Final = re.compile(r"[A-Za-z0-9._-]{3,255}")
 _TRUE: Final = ("true", "1", "yes", "on")
 _FALSE: Final = ("false", "0", "no", "off")
@@ -65,6 +68,24 @@ class Prefix(_AsText):
         return f"must be valid UTF-8 of fewer than {KEY_BYTES_MAX} bytes"
 
 
+class AccountId(_AsText):
+    """An AWS account; None where none is expected."""
+
+    def refusal(self, value: object) -> str | None:
+        """Refuse what is no account id; one that lost its leading zeros is none."""
+        known = value is None or (isinstance(value, str) and _ACCOUNT.fullmatch(value))
+        return None if known else "must be the 12 digits of an AWS account"
+
+
+class KmsKeyId(_AsText):
+    """A KMS key, however it is named; None for the bucket's own encryption."""
+
+    def refusal(self, value: object) -> str | None:
+        """Refuse what could name no key."""
+        known = value is None or (isinstance(value, str) and _KMS_KEY.fullmatch(value))
+        return None if known else "must be the id, the alias (alias/…) or the ARN of a KMS key"
+
+
 class Template(_AsText):
     """KEY_TEMPLATE."""
 
@@ -81,10 +102,11 @@ class Template(_AsText):
 
 @dataclass(frozen=True)
 class WholeNumber:
-    """An integer from ``least`` to ``most``, both allowed."""
+    """An integer from ``least`` to ``most``, both allowed; None where the setting can be left to the program."""
 
     least: int
     most: int
+    can_be_none: bool = False
 
     def parse(self, text: str) -> int:
         """Take decimal digits only: ``int`` would also take ``1_000`` and other scripts' digits."""
@@ -94,6 +116,8 @@ class WholeNumber:
 
     def refusal(self, value: object) -> str | None:
         """Refuse what is no integer or out of bounds."""
+        if value is None and self.can_be_none:
+            return None
         is_whole = isinstance(value, int) and not isinstance(value, bool) and self.least <= value <= self.most
         return None if is_whole else self._allowed
 
@@ -145,22 +169,36 @@ class Flag:
 
 @dataclass(frozen=True)
 class Choice:
-    """One word of several; words of ``later`` are known and refused as not supported yet."""
+    """One word of several."""
 
     options: tuple[str, ...]
-    later: tuple[str, ...] = ()
 
     def parse(self, text: str) -> str:
         """Take the word in any case, and give it as the options spell it."""
-        spelt = {option.lower(): option for option in self.options + self.later}
+        spelt = {option.lower(): option for option in self.options}
         return spelt.get(text.strip().lower(), text)
 
     def refusal(self, value: object) -> str | None:
         """Refuse any other word."""
-        allowed = f"must be one of {', '.join(self.options)}"
-        if not isinstance(value, str) or value not in self.options + self.later:
-            return allowed
-        return f"{NOT_YET}: {allowed}" if value in self.later else None
+        known = isinstance(value, str) and value in self.options
+        return None if known else f"must be one of {', '.join(self.options)}"
+
+
+class Suffixes:
+    """What sources end in: extensions, perhaps with one of a compression behind them."""
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        """Take them between commas, in any case; one that stands twice counts once."""
+        suffixes = tuple(dict.fromkeys(word.strip().lower() for word in text.split(",")))
+        if refusal := self.refusal(suffixes):
+            raise ValueError(refusal)
+        return suffixes
+
+    def refusal(self, value: object) -> str | None:
+        """Refuse what no key is told by, and none at all."""
+        if isinstance(value, tuple) and 0 < len(value) <= SUFFIXES_MAX and all(map(_is_suffix, value)):
+            return None
+        return "must be suffixes in small letters such as .csv,.dat or .csv.gz: a dot, then letters, digits, - or _"
 
 
 class Formats:
@@ -263,6 +301,10 @@ class Encoding:
         return None if known else self._allowed
 
     _allowed = "must be the name of a character encoding that Python knows, such as utf-8, cp1252 or utf-16-le"
+
+
+def _is_suffix(word: object) -> bool:
+    return isinstance(word, str) and _SUFFIX.fullmatch(word) is not None
 
 
 def is_utf8(text: str) -> bool:

@@ -12,9 +12,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from csv_transcode.errors import SettingsError, TranscodeError
-from csv_transcode.keys import FORMATS, KeyMap, KeyTemplate, collision, overlap
+from csv_transcode.keys import FORMATS, SOURCE_SUFFIXES, KeyMap, KeyTemplate, collision, overlap
 from csv_transcode.setting_kinds import (
-    NOT_YET,
+    AccountId,
     BucketName,
     Character,
     Choice,
@@ -23,9 +23,11 @@ from csv_transcode.setting_kinds import (
     Flag,
     Formats,
     Kind,
+    KmsKeyId,
     NullValues,
     Number,
     Prefix,
+    Suffixes,
     Template,
     WholeNumber,
 )
@@ -50,21 +52,11 @@ TIMEOUT_SECONDS_LEAST: Final = 0.1
 TIMEOUT_SECONDS_MOST: Final = 900.0  # a Lambda function's own limit
 PART_BYTES_LEAST: Final = 5 * MIB  # S3's own limit, for any part but the last
 PART_BYTES_MOST: Final = 256 * MIB
+MEMORY_MB_LEAST: Final = 64
+MEMORY_MB_MOST: Final = 1 << 20
 COLUMN_TYPES_BYTES_MAX: Final = MIB
 SHOWN_MAX: Final = 100
 
-# Variables of the contract that later versions read. Setting one is refused: a limit or an owner check that is silently
-# ignored is worse than none.
-LATER: Final = MappingProxyType(
-    {
-        "MEMORY_BUDGET_MB": ("",),
-        "DEADLINE_MARGIN_SECONDS": ("",),
-        "EXPECTED_INPUT_BUCKET_OWNER": ("",),
-        "EXPECTED_OUTPUT_BUCKET_OWNER": ("",),
-        "OUTPUT_KMS_KEY_ID": ("",),
-        "SOURCE_SUFFIXES": ("",),
-    }
-)
 _ARROW_CODECS: Final = MappingProxyType(
     {name: name for name in ("snappy", "gzip", "zstd", "lz4", "brotli")} | {"zstandard": "zstd"}
 )
@@ -79,14 +71,19 @@ def _setting(
     *,
     default: Any = MISSING,  # noqa: ANN401 - each setting has its own type
     decides_bytes: bool = False,
+    ours: bool = True,
 ) -> Any:  # noqa: ANN401 - as dataclasses.field
-    """Return a dataclass field; without ``default``, its kind parses ``default_text``."""
+    """Return a dataclass field; without ``default``, its kind parses ``default_text``.
+
+    ``ours`` is False for what the platform says, which nobody sets.
+    """
     metadata = {
         "variable": variable,
         "default": default_text,
         "meaning": meaning,
         "kind": kind,
         "decides_bytes": decides_bytes,
+        "ours": ours,
     }
     return field(default=kind.parse(default_text) if default is MISSING else default, metadata=metadata)
 
@@ -121,6 +118,13 @@ class Settings:
         " in a folder of its own, as Athena and Glue tables want",
         Template(),
         decides_bytes=True,
+    )
+    source_suffixes: tuple[str, ...] = _setting(
+        "SOURCE_SUFFIXES",
+        ",".join(SOURCE_SUFFIXES),
+        "what sources end in, in any case, each also with `.gz`, `.bz2`, `.xz` or `.zst` behind it; keys that a direct"
+        " event names need none",
+        Suffixes(),
     )
     max_workers: int = _setting("MAX_WORKERS", "20", "objects in flight at most", WholeNumber(1, WORKERS_MAX))
     use_wrangler: bool = _setting(
@@ -167,6 +171,7 @@ class Settings:
             " (`type`)",
             "kind": ColumnTypes(),
             "decides_bytes": True,
+            "ours": True,
         },
     )
     decimals: str = _setting(
@@ -260,6 +265,40 @@ class Settings:
         "how many times as large as the object it may be, beyond the first megabytes",
         Number(1, DECOMPRESSION_RATIO_MAX),
     )
+    memory_budget_mb: int | None = _setting(
+        "MEMORY_BUDGET_MB",
+        "the function's memory, else the cgroup's",
+        "what the process may use, in MiB; queues and workers are sized from it",
+        WholeNumber(MEMORY_MB_LEAST, MEMORY_MB_MOST, can_be_none=True),
+        default=None,
+    )
+    deadline_margin_seconds: float = _setting(
+        "DEADLINE_MARGIN_SECONDS",
+        "10",
+        "stop taking work, and abort what cannot finish, when less than this remains",
+        Number(0, TIMEOUT_SECONDS_MOST),
+    )
+    expected_input_bucket_owner: str | None = _setting(
+        "EXPECTED_INPUT_BUCKET_OWNER",
+        "empty",
+        "account that must own `INPUT_BUCKET`: sent with every request there, and S3 refuses it where it is another's",
+        AccountId(),
+        default=None,
+    )
+    expected_output_bucket_owner: str | None = _setting(
+        "EXPECTED_OUTPUT_BUCKET_OWNER",
+        "empty",
+        "account that must own `OUTPUT_BUCKET`, likewise",
+        AccountId(),
+        default=None,
+    )
+    output_kms_key_id: str | None = _setting(
+        "OUTPUT_KMS_KEY_ID",
+        "empty",
+        "KMS key (id, alias or ARN) that everything written is encrypted with; without one, as the bucket says",
+        KmsKeyId(),
+        default=None,
+    )
     log_level: str = _setting(
         "LOG_LEVEL",
         "INFO",
@@ -287,6 +326,14 @@ class Settings:
         "size of the parts in which large objects are read and written",
         WholeNumber(PART_BYTES_LEAST, PART_BYTES_MOST),
     )
+    function_memory_mb: int | None = _setting(
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "empty",
+        "the function's memory in MiB, as Lambda says it",
+        WholeNumber(1, MEMORY_MB_MOST, can_be_none=True),
+        default=None,
+        ours=False,
+    )
 
     def __post_init__(self) -> None:
         """Refuse wrong values and relations, all in one message; the installed codecs are asked for by the readers."""
@@ -310,7 +357,7 @@ class Settings:
         values, refused = _parsed(mapping, fetch)
         values |= {item.name: _default(item) for item in fields(cls) if item.name not in values}
         refused = _refusals(values) | refused
-        problems = [*refused.values(), *_relation_problems(values, refused), *_later_problems(mapping)]
+        problems = [*refused.values(), *_relation_problems(values, refused)]
         _raise_if([*problems, *_codec_problems(values, refused, has_codec)])
         return cls(**values)
 
@@ -326,7 +373,21 @@ class Settings:
     @property
     def key_map(self) -> KeyMap:
         """Source key → output keys, under these settings."""
-        return KeyMap(self.prefix, self.output_prefix, self.key_template, self.input_bucket, self.output_bucket)
+        places = self.prefix, self.output_prefix, self.key_template, self.input_bucket, self.output_bucket
+        return KeyMap(*places, self.source_suffixes)
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """Bucket → the account that must own it, where one is set."""
+        expected = {
+            self.input_bucket: self.expected_input_bucket_owner,
+            self.output_bucket: self.expected_output_bucket_owner or self._owner_of_both,
+        }
+        return {bucket: account for bucket, account in expected.items() if account is not None}
+
+    @property
+    def _owner_of_both(self) -> str | None:
+        return self.expected_input_bucket_owner if self.input_bucket == self.output_bucket else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -338,20 +399,24 @@ class Settings:
 
 def setting_rows() -> list[tuple[str, str, str]]:
     """Return (variable, default, meaning) of every setting, in the order of the README's table."""
-    return [
-        (item.metadata["variable"], item.metadata["default"], item.metadata["meaning"]) for item in fields(Settings)
-    ]
+    ours = [item.metadata for item in fields(Settings) if item.metadata["ours"]]
+    return [(item["variable"], item["default"], item["meaning"]) for item in ours]
 
 
 def variables() -> tuple[str, ...]:
-    """Return every variable that decides whether settings hold, those not supported yet included."""
-    return (*(item.metadata["variable"] for item in fields(Settings)), *LATER)
+    """Return the variable of every setting."""
+    return tuple(variable for variable, _, _ in setting_rows())
 
 
 def deciding_values(settings: Settings) -> dict[str, Any]:
-    """Return the settings that decide bytes of the outputs, or which outputs there are, by variable."""
+    """Return the settings that decide bytes of the outputs, or which outputs there are, by variable.
+
+    Suffixes beyond the usual ones are among them, for they decide keys; to list fewer objects decides nothing.
+    """
     deciding = [item for item in fields(settings) if item.metadata["decides_bytes"]]
-    return {item.metadata["variable"]: getattr(settings, item.name) for item in deciding}
+    unusual = tuple(sorted({*settings.source_suffixes}.difference(SOURCE_SUFFIXES)))
+    values = {item.metadata["variable"]: getattr(settings, item.name) for item in deciding}
+    return values | ({"SOURCE_SUFFIXES": unusual} if unusual else {})
 
 
 def _parsed(mapping: Mapping[str, str], fetch: Callable[[str], bytes] | None) -> tuple[dict[str, Any], dict[str, str]]:
@@ -398,6 +463,7 @@ def _refusals(values: Mapping[str, Any]) -> dict[str, str]:
 def _relation_problems(values: Mapping[str, Any], refused: Mapping[str, str]) -> Iterator[str]:
     """Yield what is wrong between values that are each allowed."""
     yield from _dialect_problems(values, refused)
+    yield from _owner_problems(values, refused)
     names = ("input_bucket", "output_bucket", "prefix", "output_prefix", "key_template")
     if any(name in refused for name in names):
         return
@@ -428,12 +494,12 @@ def _loop_problems(prefix: str, output_prefix: str, template: KeyTemplate) -> It
         yield f"KEY_TEMPLATE: its keys begin with {_shown(head)}, which overlaps PREFIX={_shown(prefix)}; {allowed}"
 
 
-def _later_problems(mapping: Mapping[str, str]) -> Iterator[str]:
-    for variable, allowed in LATER.items():
-        text = mapping.get(variable, "")
-        if text not in allowed:
-            words = " or ".join(repr(word) if word else "left empty" for word in allowed)
-            yield f"{variable}={_shown(text)}: {NOT_YET}: must be {words}"
+def _owner_problems(values: Mapping[str, Any], refused: Mapping[str, str]) -> Iterator[str]:
+    """Yield that one bucket cannot have two owners."""
+    names = ("expected_input_bucket_owner", "expected_output_bucket_owner")
+    one, other = (None if name in refused else values[name] for name in names)
+    if values["input_bucket"] == values["output_bucket"] and one and other and one != other:
+        yield f"{names[1].upper()}={_shown(other)}: must be {_shown(one)}, as {names[0].upper()} is: it is one bucket"
 
 
 def _codec_problems(

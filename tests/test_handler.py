@@ -211,7 +211,7 @@ def test_a_setting_that_becomes_wrong_is_refused_even_though_a_processor_stands(
     environ = dict(ENVIRON)
     run = Function(environ, {})
     run({})
-    environ["SOURCE_SUFFIXES"] = ".dat"
+    environ["SOURCE_SUFFIXES"] = "dat"
     with pytest.raises(SettingsError):
         run({})
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csv_transcode.keys import FORMATS, KeyMap, KeyTemplate, collision
+from csv_transcode.keys import FORMATS, SOURCE_SUFFIXES, KeyMap, KeyTemplate, collision
 from tests.profiles import examples
 
 TEMPLATES = (
@@ -18,8 +18,14 @@ TEMPLATES = (
 )
 
 
-def key_map(prefix: str = "in/", *, template: str = TEMPLATES[0], output_prefix: str = "processed/") -> KeyMap:
-    return KeyMap(prefix, output_prefix, template, "source-bucket", "target-bucket")
+def key_map(
+    prefix: str = "in/",
+    *,
+    template: str = TEMPLATES[0],
+    output_prefix: str = "processed/",
+    suffixes: tuple[str, ...] = SOURCE_SUFFIXES,
+) -> KeyMap:
+    return KeyMap(prefix, output_prefix, template, "source-bucket", "target-bucket", suffixes)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +87,7 @@ def test_braces_in_keys_and_prefixes_are_no_placeholders() -> None:
         pytest.param("in/a.parquet", True, "suffix", id="unknown suffix"),
         pytest.param("in/a.csv.zip", True, "suffix", id="unknown compression"),
         pytest.param("in/a", True, "suffix", id="no suffix"),
+        pytest.param("in/a.c\u017fv", True, "suffix", id="a letter that is s in capitals only"),
         pytest.param("in/a.dat", False, None, id="unknown suffix, named"),
         pytest.param("elsewhere/a.csv", False, "outside the prefix", id="outside, named"),
         pytest.param("processed/a.csv", False, "outside the prefix", id="our outputs are in another bucket"),
@@ -91,6 +98,40 @@ def test_braces_in_keys_and_prefixes_are_no_placeholders() -> None:
 def test_what_is_skipped(key: str, listed: bool, reason: str | None) -> None:  # noqa: FBT001 - a column of the table
     found = key_map().skip_reason(key, listed=listed)
     assert found == reason if reason is None else reason in (found or "")
+
+
+@pytest.mark.parametrize(
+    ("suffixes", "name", "listed"),
+    [
+        ((".dat",), "a.dat", True),
+        ((".dat",), "a.DAT.Gz", True),
+        ((".dat",), "a.csv", False),
+        ((".dat",), "adat", False),
+        ((".dat", ".csv"), "a.csv.zst", True),
+        ((".csv.gz",), "a.csv.gz", True),
+        ((".csv.gz",), "a.csv", False),
+        ((".csv.gz",), "a.csv.gz.gz", False),
+        ((".x-1",), "a.x-1", True),
+    ],
+)
+def test_other_suffixes_can_be_those_of_sources(suffixes: tuple[str, ...], name: str, *, listed: bool) -> None:
+    found = key_map(suffixes=suffixes)
+    assert (found.skip_reason(f"in/{name}") is None) == listed
+    assert found.skip_reason(f"in/{name}", listed=False) is None
+
+
+@pytest.mark.parametrize(
+    ("suffixes", "relative", "stem"),
+    [
+        pytest.param((".dat",), "a.dat", "a.dat", id="its own suffix stays"),
+        pytest.param((".dat",), "a.dat.csv", "a.dat.csv", id="what is left is a source name: .csv stays"),
+        pytest.param((".dat",), "a.csv", "a", id="the usual ones count whether or not they are listed"),
+        pytest.param((".csv",), "a.txt.csv", "a.txt.csv", id="so that nothing moves where fewer are listed"),
+        pytest.param((".csv.gz",), "a.csv.gz", "a.csv.gz", id="a compressed one"),
+    ],
+)
+def test_the_stem_under_other_suffixes(suffixes: tuple[str, ...], relative: str, stem: str) -> None:
+    assert key_map(suffixes=suffixes).map("in/" + relative).stem == stem
 
 
 def test_the_longest_key_that_maps_is_found_by_bytes() -> None:
@@ -119,7 +160,7 @@ def test_a_key_outside_the_prefix_has_no_map() -> None:
 
 
 # Keys made of the pieces that a suffix rule could confuse.
-SUFFIXES = (".csv", ".CSV", ".Csv", ".txt", ".tsv", ".psv", ".gz", ".bz2", ".xz", ".zst")
+SUFFIXES = (".csv", ".CSV", ".Csv", ".txt", ".dat", ".tsv", ".psv", ".gz", ".bz2", ".xz", ".zst")
 ENDS = (".parquet", ".avro", "avro", ".json", ".jsonl")
 HEADS = ("processed/", "_manifests/", "_rejects/", "_failed/", "parquet/", "avro/", "/")
 PIECES = st.sampled_from((*SUFFIXES, *ENDS, *HEADS, "a", "ü", " ", "+", "%2F", "\n"))
@@ -127,9 +168,14 @@ RELATIVES = st.lists(PIECES, max_size=6).map("".join)
 
 
 @examples(300)
-@given(st.lists(RELATIVES, min_size=2, max_size=12, unique=True), st.sampled_from(TEMPLATES))
-def test_no_two_sources_share_any_key(relatives: list[str], template: str) -> None:
-    mapped = [target for relative in relatives for target in key_map(template=template).map("in/" + relative)]
+@given(
+    st.lists(RELATIVES, min_size=2, max_size=12, unique=True),
+    st.sampled_from(TEMPLATES),
+    st.lists(st.sampled_from((".csv", ".dat", ".gz", ".csv.gz", ".dat.zst", ".json")), min_size=1, max_size=3),
+)
+def test_no_two_sources_share_any_key(relatives: list[str], template: str, suffixes: list[str]) -> None:
+    where = key_map(template=template, suffixes=tuple(suffixes))
+    mapped = [target for relative in relatives for target in where.map("in/" + relative)]
     assert len(set(mapped)) == len(mapped) == len(relatives) * (len(FORMATS) + 3)
 
 

@@ -263,12 +263,18 @@ INDIFFERENT = {
     "OUTPUT_BUCKET": "another-bucket-2",
     "PREFIX": "in/",
     "OUTPUT_PREFIX": "out/",
+    "SOURCE_SUFFIXES": ".txt,.csv",
     "MAX_WORKERS": "3",
     "USE_WRANGLER": "true",
     "CACHE_SIZE": "0",
     "MAX_REJECTED_RATIO": "1",
     "MAX_DECOMPRESSED_BYTES": "1000",
     "MAX_DECOMPRESSION_RATIO": "9",
+    "MEMORY_BUDGET_MB": "512",
+    "DEADLINE_MARGIN_SECONDS": "5",
+    "EXPECTED_INPUT_BUCKET_OWNER": "111122223333",
+    "EXPECTED_OUTPUT_BUCKET_OWNER": "111122223333",
+    "OUTPUT_KMS_KEY_ID": "alias/outputs",
     "LOG_LEVEL": "DEBUG",
     "RETRIES_MAX": "1",
     "CONNECT_TIMEOUT_SECONDS": "9",
@@ -294,9 +300,17 @@ def test_any_other_setting_does_not(variable: str) -> None:
     assert fingerprint(plain) == fingerprint(other)
 
 
+def test_suffixes_beyond_the_usual_ones_decide_keys_and_so_do_change_it() -> None:
+    plain, other, more = (
+        fingerprint(Settings.from_mapping(BUCKETS | {"SOURCE_SUFFIXES": text})) for text in ("", ".dat", ".dat,.csv.gz")
+    )
+    assert len({plain, other, more}) == 3
+
+
 @pytest.mark.parametrize(
     ("variable", "one", "other"),
     [
+        ("SOURCE_SUFFIXES", ".dat,.out", ".csv,.out,.dat"),
         ("COLUMN_TYPES", '{"a": "date", "b": "decimal(9,2)"}', '{"b": "decimal(9, 2)", "a": "date"}'),
         ("NULL_VALUES", '["", "NA"]', '["NA", "", "NA"]'),
         ("OUTPUT_FORMATS", "avro,parquet", "parquet,avro"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from csv_transcode.errors import AccessDeniedError, RetryableStoreError, SettingsError
 from csv_transcode.schema import ColumnType
-from csv_transcode.settings import LATER, Settings, setting_rows, variables
+from csv_transcode.settings import Settings, setting_rows, variables
 
 BUCKETS = {"INPUT_BUCKET": "source-bucket", "OUTPUT_BUCKET": "target-bucket"}
 ONE_BUCKET = {"INPUT_BUCKET": "bucket", "OUTPUT_BUCKET": "bucket"}
@@ -140,19 +140,85 @@ def test_a_bad_value_is_refused_with_what_is_allowed(variable: str, text: str, a
     assert allowed in message
 
 
+KEY_ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
 @pytest.mark.parametrize(
-    ("variable", "text"),
+    ("variable", "text", "field", "value"),
     [
-        ("MEMORY_BUDGET_MB", "512"),
-        ("DEADLINE_MARGIN_SECONDS", "10"),
-        ("EXPECTED_INPUT_BUCKET_OWNER", "111122223333"),
-        ("EXPECTED_OUTPUT_BUCKET_OWNER", "111122223333"),
-        ("OUTPUT_KMS_KEY_ID", "alias/outputs"),
-        ("SOURCE_SUFFIXES", ".csv"),
+        ("MEMORY_BUDGET_MB", "512", "memory_budget_mb", 512),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769", "function_memory_mb", 1769),
+        ("DEADLINE_MARGIN_SECONDS", "2.5", "deadline_margin_seconds", 2.5),
+        ("DEADLINE_MARGIN_SECONDS", "0", "deadline_margin_seconds", 0.0),
+        ("EXPECTED_INPUT_BUCKET_OWNER", "011122223333", "expected_input_bucket_owner", "011122223333"),
+        ("EXPECTED_OUTPUT_BUCKET_OWNER", "111122223333", "expected_output_bucket_owner", "111122223333"),
+        ("OUTPUT_KMS_KEY_ID", "alias/outputs", "output_kms_key_id", "alias/outputs"),
+        ("OUTPUT_KMS_KEY_ID", KEY_ARN, "output_kms_key_id", KEY_ARN),
+        ("SOURCE_SUFFIXES", " .DAT,.csv, .csv.GZ,.dat", "source_suffixes", (".dat", ".csv", ".csv.gz")),
     ],
 )
-def test_what_comes_later_is_refused_and_never_ignored(variable: str, text: str) -> None:
-    assert "not supported yet" in refused(BUCKETS | {variable: text})
+def test_budgets_owners_and_suffixes_can_be_given(variable: str, text: str, field: str, value: object) -> None:
+    assert getattr(Settings.from_mapping(BUCKETS | {variable: text}), field) == value
+
+
+def test_without_them_nothing_is_expected_and_the_budget_is_left_to_the_program() -> None:
+    found = Settings.from_mapping(BUCKETS)
+    assert (found.memory_budget_mb, found.function_memory_mb, found.deadline_margin_seconds) == (None, None, 10.0)
+    assert (found.owners, found.output_kms_key_id) == ({}, None)
+    assert found.source_suffixes == (".csv", ".tsv", ".psv", ".txt")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "allowed"),
+    [
+        ("MEMORY_BUDGET_MB", "63", "a whole number from 64"),
+        ("MEMORY_BUDGET_MB", "2GB", "a whole number from 64"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "much", "a whole number from 1"),
+        ("DEADLINE_MARGIN_SECONDS", "-1", "a number from 0 to 900"),
+        ("DEADLINE_MARGIN_SECONDS", "901", "a number from 0 to 900"),
+        ("EXPECTED_INPUT_BUCKET_OWNER", "11122223333", "the 12 digits of an AWS account"),
+        ("EXPECTED_INPUT_BUCKET_OWNER", "1111-2222-3333", "the 12 digits of an AWS account"),
+        ("EXPECTED_OUTPUT_BUCKET_OWNER", "\u0661" * 12, "the 12 digits of an AWS account"),
+        ("EXPECTED_OUTPUT_BUCKET_OWNER", "111122223333\n", "the 12 digits of an AWS account"),
+        ("OUTPUT_KMS_KEY_ID", "key 1", "the ARN of a KMS key"),
+        ("SOURCE_SUFFIXES", "csv", "suffixes in small letters"),
+        ("SOURCE_SUFFIXES", ".csv,,.txt", "suffixes in small letters"),
+        ("SOURCE_SUFFIXES", ".", "suffixes in small letters"),
+        ("SOURCE_SUFFIXES", ".csv.csv", "suffixes in small letters"),
+        ("SOURCE_SUFFIXES", ".*", "suffixes in small letters"),
+    ],
+)
+def test_budgets_owners_and_suffixes_that_cannot_be_are_refused(variable: str, text: str, allowed: str) -> None:
+    message = refused(BUCKETS | {variable: text})
+    assert re.search(rf"^  {variable}=", message, re.MULTILINE)
+    assert allowed in message
+
+
+INPUT_OWNER, OUTPUT_OWNER = "111111111111", "222222222222"
+
+
+@pytest.mark.parametrize(
+    ("given", "owners"),
+    [
+        (BUCKETS | {"EXPECTED_INPUT_BUCKET_OWNER": INPUT_OWNER}, {"source-bucket": INPUT_OWNER}),
+        (BUCKETS | {"EXPECTED_OUTPUT_BUCKET_OWNER": OUTPUT_OWNER}, {"target-bucket": OUTPUT_OWNER}),
+        (
+            BUCKETS | {"EXPECTED_INPUT_BUCKET_OWNER": INPUT_OWNER, "EXPECTED_OUTPUT_BUCKET_OWNER": OUTPUT_OWNER},
+            {"source-bucket": INPUT_OWNER, "target-bucket": OUTPUT_OWNER},
+        ),
+        (ONE_BUCKET | {"PREFIX": "in/", "EXPECTED_INPUT_BUCKET_OWNER": INPUT_OWNER}, {"bucket": INPUT_OWNER}),
+        (ONE_BUCKET | {"PREFIX": "in/", "EXPECTED_OUTPUT_BUCKET_OWNER": OUTPUT_OWNER}, {"bucket": OUTPUT_OWNER}),
+    ],
+)
+def test_every_bucket_has_the_owner_that_is_given(given: dict[str, str], owners: dict[str, str]) -> None:
+    assert Settings.from_mapping(given).owners == owners
+
+
+def test_one_bucket_cannot_have_two_owners() -> None:
+    owners = {"EXPECTED_INPUT_BUCKET_OWNER": INPUT_OWNER, "EXPECTED_OUTPUT_BUCKET_OWNER": OUTPUT_OWNER}
+    assert "EXPECTED_OUTPUT_BUCKET_OWNER='222222222222': must be '111111111111'" in refused(
+        ONE_BUCKET | {"PREFIX": "in/"} | owners
+    )
 
 
 @pytest.mark.parametrize("variable", variables())
@@ -166,9 +232,9 @@ def test_the_usual_decimal_separator_is_taken() -> None:
 
 
 def test_all_that_is_wrong_is_in_one_message() -> None:
-    message = refused({"OUTPUT_BUCKET": "b", "MAX_WORKERS": "x", "SOURCE_SUFFIXES": ".x", "TYPES": "y", "PREFIX": ""})
+    message = refused({"OUTPUT_BUCKET": "b", "MAX_WORKERS": "x", "SOURCE_SUFFIXES": "x", "TYPES": "y", "PREFIX": ""})
     assert message.startswith("5 settings are wrong:\n")
-    for variable in ("INPUT_BUCKET=''", "OUTPUT_BUCKET='b'", "MAX_WORKERS='x'", "SOURCE_SUFFIXES='.x'", "TYPES='y'"):
+    for variable in ("INPUT_BUCKET=''", "OUTPUT_BUCKET='b'", "MAX_WORKERS='x'", "SOURCE_SUFFIXES='x'", "TYPES='y'"):
         assert f"\n  {variable}: " in message
 
 
@@ -314,7 +380,12 @@ def test_codecs_that_many_readers_lack_are_warned_of() -> None:
         ({"delimiter": "\n"}, r"DELIMITER='\n'"),
         ({"log_level": "info"}, "LOG_LEVEL='info'"),
         ({"prefix": None}, "PREFIX=None"),
-        ({"memory_budget_mb": 3}, "memory_budget_mb: there is no such setting"),
+        ({"memory_budget_megabytes": 3}, "memory_budget_megabytes: there is no such setting"),
+        ({"memory_budget_mb": 3}, "MEMORY_BUDGET_MB=3"),
+        ({"source_suffixes": (".CSV",)}, "SOURCE_SUFFIXES=('.CSV',)"),
+        ({"source_suffixes": ()}, "SOURCE_SUFFIXES=()"),
+        ({"source_suffixes": ".csv"}, "SOURCE_SUFFIXES='.csv'"),
+        ({"expected_input_bucket_owner": 111122223333}, "EXPECTED_INPUT_BUCKET_OWNER=111122223333"),
         ({"column_typos": {}, "workers": 3}, "2 settings are wrong"),
     ],
 )
@@ -339,9 +410,10 @@ def test_settings_do_not_change_once_they_are_made() -> None:
 
 def test_the_rows_for_the_readme_are_complete_and_true() -> None:
     rows = setting_rows()
-    assert len(rows) == len(dataclasses.fields(Settings)) == len({variable for variable, _, _ in rows})
-    assert not {variable for variable, _, _ in rows} & set(LATER)
-    stated = {variable: text for variable, text, _ in rows if text not in ("required", "empty", "detected")}
+    documented = [item for item in dataclasses.fields(Settings) if item.name != "function_memory_mb"]  # Lambda's own
+    assert len(rows) == len(documented) == len({variable for variable, _, _ in rows})
+    words = ("required", "empty", "detected", "the function's memory, else the cgroup's")
+    stated = {variable: text for variable, text, _ in rows if text not in words}
     assert Settings.from_mapping(BUCKETS | stated) == Settings.from_mapping(BUCKETS)
     assert all(meaning and "\n" not in meaning and "|" not in meaning for _, _, meaning in rows)
 
