@@ -22,12 +22,12 @@ demo: .venv/stamp .venv-emulators/stamp  ## deploy to an AWS on this machine, co
 	@$(BIN)/python -m demo
 
 .PHONY: test
-test: .venv/stamp .venv-emulators/stamp  ## all tests, those against real S3 and Lambda servers included
+test: .venv/stamp .venv-emulators/stamp  ## all tests, those marked long and those against real S3 and Lambda servers included
 	EMULATORS_REQUIRED=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .PHONY: unit
-unit: .venv/stamp  ## the tests that start no server
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not integration"
+unit: .venv/stamp  ## under a minute: no servers, fewer generated examples, and none of the tests marked long
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-few} $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not integration and not long"
 
 .PHONY: lint
 lint: .venv/stamp  ## ruff: all rules, and the format

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from random import Random
 
@@ -51,15 +52,29 @@ LINE = b'1,x\r\n2,"a ""b""\r\nc"\n3\n4,"y\n5,\xff\n' + LONG * 3 + b'6,z"z\r7,\r\
 
 
 @pytest.mark.parametrize(("record_bytes_max", "bad"), [(40, 7), (8 << 20, 4)])
-@pytest.mark.parametrize("block", [*range(BLOCK_BYTES_LEAST, 2 * BLOCK_BYTES_LEAST, 5), 500, STRIPE_BYTES])
+@pytest.mark.parametrize(
+    "block",
+    [
+        *range(BLOCK_BYTES_LEAST, 2 * BLOCK_BYTES_LEAST, 15),
+        *(500, STRIPE_BYTES),
+        *(pytest.param(size, marks=pytest.mark.long) for size in range(BLOCK_BYTES_LEAST + 5, 125, 15)),
+        *(pytest.param(size, marks=pytest.mark.long) for size in range(BLOCK_BYTES_LEAST + 10, 125, 15)),
+    ],
+)
 def test_every_cut_of_a_messy_file(block: int, record_bytes_max: int, bad: int) -> None:
     """Each block size cuts it elsewhere: in a CR LF, behind a quote that may be doubled, in a character."""
-    case = replace(raw(b"n,t\n" + LINE * 12), settings={"max_record_bytes": record_bytes_max})
-    whole = made(case, STRIPE_BYTES, STRIPE_BYTES, 1 << 20)
+    case, whole = messy(record_bytes_max)
     assert len(whole) == len(NAMES)
     assert whole[2].count(b"\n") == 12 * bad
     for chunk in (1, 2, 5, block, 1 << 20):
         assert made(case, STRIPE_BYTES, block, chunk) == whole
+
+
+@functools.cache
+def messy(record_bytes_max: int) -> tuple[Case, list[bytes]]:
+    """Return the messy file, and what is made of it in one piece."""
+    case = replace(raw(b"n,t\n" + LINE * 12), settings={"max_record_bytes": record_bytes_max})
+    return case, made(case, STRIPE_BYTES, STRIPE_BYTES, 1 << 20)
 
 
 def raw(text: bytes) -> Case:

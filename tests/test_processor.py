@@ -460,6 +460,7 @@ def require_empty_cells(text: Text, table: pa.Table) -> None:
         assert found == [empty] * len(found)
 
 
+@pytest.mark.long  # three processes that import everything anew
 def test_the_same_objects_in_any_process() -> None:
     """Hash seed, time zone, locale, number of cores: no byte of outputs and manifest knows of them."""
     machines: list[dict[str, str]] = [

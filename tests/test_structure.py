@@ -100,9 +100,10 @@ class Import:
         return self.name.partition(".")[0]
 
 
-def imports(module: Module) -> Iterator[Import]:
-    """Yield every import; of ``from a import b`` both ``a`` and ``a.b``, since ``b`` may be a module."""
-    yield from _imports(module.tree, deferred=False, for_types=False)
+@cache
+def imports(module: Module) -> tuple[Import, ...]:
+    """Return every import; of ``from a import b`` both ``a`` and ``a.b``, since ``b`` may be a module."""
+    return tuple(_imports(module.tree, deferred=False, for_types=False))
 
 
 def _imports(parent: ast.AST, *, deferred: bool, for_types: bool) -> Iterator[Import]:
@@ -330,7 +331,9 @@ def _circle(graph: dict[str, set[str]]) -> list[str]:
 # --- the lists of what is installed
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-emulators.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-emulators.txt", "requirements-fuzz.txt"]
+)
 def test_every_requirement_is_one_version(name: str) -> None:
     loose = [str(each) for each in requirements(name) if not re.fullmatch(r"==[^,*]+", str(each.specifier))]
     assert not loose

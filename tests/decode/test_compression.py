@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import functools
 import gzip
 import lzma
 import random
@@ -95,11 +96,17 @@ def test_members_come_out_one_behind_the_other_however_they_arrive(
     assert read(cut(data, sizes)) == (name, b"".join(members))
 
 
+@functools.cache
+def two_members(name: str) -> tuple[bytes, bytes]:
+    """Return what does not compress on both sides of what does, and the two members that hold it."""
+    plain = incompressible(3 * STEP_BYTES // 4) + b"1,2,3\n" * 200_000 + incompressible(1000)
+    return plain, COMPRESSORS[name](plain[:STEP_BYTES]) + COMPRESSORS[name](plain[STEP_BYTES:])
+
+
 @pytest.mark.parametrize("size", [1, 7, 4096, INPUT_BYTES - 1, INPUT_BYTES, INPUT_BYTES + 1, 1 << 30])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_pieces_for_chunks_of_any_size(name: str, size: int) -> None:
-    plain = incompressible(3 * STEP_BYTES // 4) + b"1,2,3\n" * 200_000 + incompressible(1000)
-    data = COMPRESSORS[name](plain[:STEP_BYTES]) + COMPRESSORS[name](plain[STEP_BYTES:])
+    plain, data = two_members(name)
     whole = list(decompressed([data], LIMITS)[1])
     pieces = list(decompressed((data[at : at + size] for at in range(0, len(data), size)), LIMITS)[1])
     assert b"".join(whole) == plain
@@ -226,7 +233,7 @@ def test_cut_anywhere_is_an_error(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_large_stream_that_is_cut_is_an_error(name: str) -> None:
-    data = COMPRESSORS[name](incompressible(2 * MIB))
+    data = COMPRESSORS[name](incompressible(MIB))
     for end in (len(data) - 1, len(data) // 2, INPUT_BYTES, 2 * INPUT_BYTES):
         with pytest.raises(CompressionError, match=str(end)):
             read([data[:end]])
@@ -341,6 +348,7 @@ def bombs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
+@pytest.mark.long  # processes of their own, since a process's peak never falls again
 @pytest.mark.parametrize("limits", [(1 << 50, 250), (256 * MIB, 1e12)], ids=["ratio", "bytes"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_gib_of_zeros_is_refused_at_once_in_little_memory(
@@ -354,6 +362,7 @@ def test_a_gib_of_zeros_is_refused_at_once_in_little_memory(
     assert peak_kib < 24 * 1024
 
 
+@pytest.mark.long  # for the same bombs
 def test_arrow_alone_would_read_it_without_limit(bombs: dict[str, Path]) -> None:
     """So the limits are ours: the judge reads the bomb to its end."""
     with pa.input_stream(str(bombs["zstd"]), compression="zstd") as stream:
