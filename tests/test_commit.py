@@ -253,7 +253,9 @@ class TestOtherWriters:
 
         assert at_every_request(client, begin, lambda: convert(other), check) == 13
 
-    @pytest.mark.parametrize("over", [None, ONE], ids=["nothing", "an older one"])
+    @pytest.mark.parametrize(
+        "over", [pytest.param(None, id="nothing"), pytest.param(ONE, id="an older one", marks=pytest.mark.long)]
+    )
     def test_of_a_newer_version(self, client: S3Client, other: S3Client, over: bytes | None) -> None:
         """Events repeat and come out of order; the last one converts what is then the newest."""
 
@@ -269,6 +271,7 @@ class TestOtherWriters:
 
         assert at_every_request(client, begin, lambda: converted(other, THREE), check) >= 5
 
+    @pytest.mark.long
     def test_of_a_version_that_came_back(self, client: S3Client, other: S3Client) -> None:
         """Equal bytes have equal ETags: the outputs that another has put back look as if nobody had been there."""
 
@@ -452,14 +455,18 @@ class TestRejects:
     @pytest.mark.parametrize(
         ("over", "theirs", "ours"),
         [
-            pytest.param(None, MORE_RAGGED, RAGGED, id="some, over some at once"),
+            pytest.param(None, MORE_RAGGED, RAGGED, id="some, over some at once", marks=pytest.mark.long),
             pytest.param(None, MORE_RAGGED, ONE, id="some, over none at once", marks=pytest.mark.long),
             pytest.param(
                 *(None, THREE, RAGGED),
                 id="none, over some at once",
-                marks=pytest.mark.xfail(
-                    reason="rejects put where nothing stood stay beside the manifest that came first, which has none",
-                    strict=True,
+                marks=(
+                    pytest.mark.long,
+                    pytest.mark.xfail(
+                        reason="rejects put where nothing stood stay beside the manifest that came first, "
+                        "which has none",
+                        strict=True,
+                    ),
                 ),
             ),
             pytest.param(OLD_RAGGED, MORE_RAGGED, RAGGED, id="some, over some that stood", marks=pytest.mark.long),
