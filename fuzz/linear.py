@@ -1,4 +1,7 @@
-"""``python -m fuzz linear``: CPU time of the conversion at n, 2n and 4n bytes of input made to be slow."""
+"""``python -m fuzz linear``: CPU time at n, 2n and 4n bytes of input made to be slow.
+
+Of the whole conversion, with the dialect given and detected; and of the detection alone, up to its sample.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from csv_transcode.conversion import plan_of
-from csv_transcode.errors import TranscodeError
+from csv_transcode.decode.dialect_detection import SAMPLE_BYTES, Given, detect
+from csv_transcode.errors import DialectError, TranscodeError
 from csv_transcode.pipeline import REJECTS, transcode
 from csv_transcode.settings import Settings
 from fuzz.judge import INLINE, Memory
@@ -41,22 +45,31 @@ ADVERSARIES: Final = {
     "escapes": b'"\\"",1\n',
     "unclosed behind escapes": b'"\\\\\\',
     "letters and then a quote": b'1,xxxxxxxxxxxxxx"',
+    "unclosed before a rival delimiter": b'";\n',
+    "quotes behind a delimiter": b',"""\n',
+    "an escape in quotes": b'"a\\"b",c\n',
+    "an escaped quote a line": b'"\\"\n',
+    "single quotes": b"'a',b\n",
+    "every delimiter and quote": b'\'a",;|\t \\"b\n',
 }
+WAYS: Final = ("given", "detected", "detection")
 ONCE: Final = ("one endless quoted field",)  # what only begins with a quote
 
 
 def run(size: int, tell: Callable[[str], None]) -> int:
-    """Time every adversary, with the dialect given and detected; return 0 where time grows as the input does."""
+    """Time every adversary, in every way; return 0 where time grows as the input does."""
     slow = []
-    for detected in (False, True):
+    for way in WAYS:
+        least = SAMPLE_BYTES // 4 if way == "detection" else size
         for name in ADVERSARIES:
-            seconds, ended = zip(*(_timed(name, factor * size, detected=detected) for factor in (1, 2, 4)), strict=True)
+            seconds, ended = zip(*(_timed(name, factor * least, way) for factor in (1, 2, 4)), strict=True)
             ratio = seconds[2] / max(seconds[0], 1e-3)
             times = " ".join(f"{second:.3f}" for second in seconds)
-            tell(f"{'detected' if detected else 'given':8} {name:30} {times} s, ratio {ratio:.1f}  {ended[2]}")
+            tell(f"{way:9} {name:33} {times} s, ratio {ratio:.1f}  {ended[2]}")
             if ratio > RATIO_MAX:
-                slow.append(f"{name} ({ratio:.1f})")
-    tell(f"n = {size:,} bytes, {2 * len(ADVERSARIES)} series, more than {RATIO_MAX:g} times as long: {slow or 'none'}")
+                slow.append(f"{way}, {name} ({ratio:.1f})")
+    series = len(WAYS) * len(ADVERSARIES)
+    tell(f"n = {size:,} bytes, {series} series, more than {RATIO_MAX:g} times as long: {slow or 'none'}")
     return 1 if slow else 0
 
 
@@ -67,18 +80,27 @@ def adversary(name: str, size: int) -> bytes:
     return HEADER + ADVERSARIES[name] * (size // len(ADVERSARIES[name]))
 
 
-def _timed(name: str, size: int, *, detected: bool) -> tuple[float, str]:
+def _timed(name: str, size: int, way: str) -> tuple[float, str]:
     """Return (CPU seconds, how it ended)."""
     data, ended, best = adversary(name, size), "", float("inf")
     for _ in range(TRIES):
         begun = time.process_time()
-        ended = _convert(data, detected=detected, escaped="escape" in name)
+        ended = _detect(data) if way == "detection" else _convert(data, detected=way == "detected", name=name)
         best = min(best, time.process_time() - begun)
     return best, ended
 
 
-def _convert(data: bytes, *, detected: bool, escaped: bool) -> str:
-    dialect = {} if detected else {"delimiter": ",", "quote_char": '"', "escape_char": "\\" if escaped else ""}
+def _detect(data: bytes) -> str:
+    try:
+        found = detect(data[:SAMPLE_BYTES], Given(), whole=False).dialect
+    except DialectError:
+        return "refused"
+    return f"{found.delimiter!r} {found.quote_char} {found.escape_char}"
+
+
+def _convert(data: bytes, *, detected: bool, name: str) -> str:
+    escape_char = "\\" if "escape" in name else ""
+    dialect = {} if detected else {"delimiter": ",", "quote_char": '"', "escape_char": escape_char}
     plan = plan_of(Settings.of("source-bucket", "target-bucket", max_rejected_ratio=1.0, **dialect))
     try:
         done = transcode(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -394,28 +393,3 @@ def _answer(text: str) -> Detected | str:
         return found(text)
     except DialectError as error:
         return str(error)
-
-
-@pytest.mark.long  # a second or two each: whole samples, of the shapes that take longest
-@pytest.mark.parametrize(
-    "piece",
-    ['"', ",", "x", "\n", '""\n', '"a\\"b",c\n', 'a,"b\n', '";\n', ',"""\n', '"\\"\n', "'a',b\n", '\'a",;|\t \\"b\n'],
-    ids=repr,
-)
-def test_time_grows_with_the_sample_and_not_faster(piece: str) -> None:
-    def seconds(size: int) -> float:
-        data = (piece * (size // len(piece))).encode()
-        started = time.process_time()
-        _answer_bytes(data)
-        return time.process_time() - started
-
-    small, large = SAMPLE_BYTES // 4, SAMPLE_BYTES
-    once = max(0.1, seconds(small))  # a floor: what every sample costs
-    assert seconds(large) < 10 * once  # four times the bytes; ten, because other processes run beside it
-
-
-def _answer_bytes(data: bytes) -> None:
-    try:
-        detect(data, Given(), whole=False)
-    except DialectError:
-        return
