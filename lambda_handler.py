@@ -10,9 +10,10 @@ import os
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from csv_transcode.deadline import Deadline
+from csv_transcode.errors import RetryableError, TranscodeError
 from csv_transcode.events import parse_event
-from csv_transcode.report import answer
-from csv_transcode.settings import COLUMN_TYPES_BYTES_MAX, Settings, variables
+from csv_transcode.report import accounted, answer
+from csv_transcode.settings import COLUMN_TYPES_BYTES_MAX, Settings, expected_owners, variables
 from csv_transcode.telemetry import configure_logging, log_event
 
 if TYPE_CHECKING:
@@ -68,11 +69,23 @@ class LambdaFunction:
         self._built: tuple[tuple[str | None, ...], Processor, logging.Logger] | None = None
 
     def __call__(self, event: object, context: object) -> dict[str, Any]:
-        """Answer one invocation; raises the package's own errors where only an exception reaches the sender."""
+        """Answer one invocation; raises the package's own errors where only an exception reaches the sender.
+
+        What may pass by itself is raised as ``RetryableError``, the one name that a state machine has to know.
+        """
+        try:
+            return self._answer(event, context)
+        except TranscodeError as error:
+            if not error.retryable or type(error) is RetryableError:
+                raise
+            message = f"{type(error).__name__}: {error}"
+            raise RetryableError(message) from error
+
+    def _answer(self, event: object, context: object) -> dict[str, Any]:
         processor, logger = self._processor()
         invocation = parse_event(event, processor.key_map)
         try:
-            report = processor.handle(invocation, _deadline(context))
+            report = accounted(invocation, processor.handle(invocation, _deadline(context)))
         finally:
             processor.end_invocation()
         _log(logger, invocation, report, context)
@@ -109,18 +122,9 @@ def _build(settings: Settings) -> Processor:
 
 
 def _fetch(url: str) -> bytes:
-    """Return the object at ``s3://bucket/key``, or one byte more of it than a setting may have."""
-    from csv_transcode.runtime import Runtime  # noqa: PLC0415 - as above, and hardly any function asks
-    from csv_transcode.s3.client import make_client  # noqa: PLC0415
-    from csv_transcode.s3.store import ObjectStore  # noqa: PLC0415
+    from csv_transcode.s3.fetch import fetch  # noqa: PLC0415 - as above, and hardly any function asks
 
-    bucket, _, key = url.removeprefix("s3://").partition("/")
-    body = ObjectStore(make_client(connections_max=1), Runtime()).get(bucket, key).body
-    try:
-        # The second read is empty where the first had everything, and only then are length and checksum verified.
-        return body.read(COLUMN_TYPES_BYTES_MAX) + body.read(1)
-    finally:
-        body.close()
+    return fetch(url, COLUMN_TYPES_BYTES_MAX, expected_owners(os.environ))
 
 
 _FUNCTION: Final = LambdaFunction(os.environ, _build, _fetch)

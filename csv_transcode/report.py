@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from csv_transcode.errors import FilesFailedError
+from csv_transcode.errors import FilesFailedError, RetryableError
 from csv_transcode.events import EventKind
 from csv_transcode.manifest import RecordCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from csv_transcode.events import Invocation
     from csv_transcode.manifest import OutputRef
@@ -25,6 +25,7 @@ FRAME_BYTES_MAX: Final = 8_000
 KEY_SHOWN_MAX: Final = 1024  # characters: a real key has at most as many bytes
 REASON_SHOWN_MAX: Final = 1000
 FAILURES_NAMED_MAX: Final = 10
+TASK_TEXT_MAX: Final = 1024  # characters of a task's result in the completion report of S3 Batch Operations
 SECONDS_DIGITS: Final = 6
 OK: Final = 200
 PARTIAL: Final = 206
@@ -91,10 +92,10 @@ class RunReport:
 
     @property
     def status_code(self) -> int:
-        """500 when something failed, else 206 when something was deferred, else 200."""
+        """500 when something failed, else 206 when something was deferred, the rest of a listing too, else 200."""
         if self.having(Outcome.FAILED):
             return FAILED
-        return PARTIAL if self.having(Outcome.DEFERRED) else OK
+        return PARTIAL if self.having(Outcome.DEFERRED) or self.next is not None else OK
 
     def having(self, *outcomes: Outcome) -> tuple[ObjectResult, ...]:
         """Return the results with one of these outcomes, in order."""
@@ -130,8 +131,19 @@ class RunReport:
         return described if self.next is None else described | {"next": self.next}
 
 
+def accounted(invocation: Invocation, report: RunReport) -> RunReport:
+    """Return the report with every object of the event in it: one that the run does not mention is deferred.
+
+    A run that ends early can so not let a message be deleted, or a task succeed, of whose object nothing is known.
+    """
+    told = {result.key for result in report.results}
+    untold = (one.key for one in invocation.objects if one.key not in told)
+    missing = tuple(ObjectResult(key, Outcome.DEFERRED, "the run ended without it") for key in untold)
+    return replace(report, results=(*report.results, *missing)) if missing else report
+
+
 def answer(invocation: Invocation, report: RunReport) -> dict[str, Any]:
-    """Return what the sender of this event gets; ``FilesFailedError`` where only an exception reaches it."""
+    """Return what the sender of this event gets; raises where only an exception reaches it."""
     return _ANSWERS[invocation.kind](invocation, report)
 
 
@@ -143,13 +155,20 @@ def _report(_invocation: Invocation, report: RunReport) -> dict[str, Any]:
 def _report_or_raise(_invocation: Invocation, report: RunReport) -> dict[str, Any]:
     """Answer an asynchronous sender: nobody reads the answer, but an exception is repeated and then dead-lettered."""
     missed = report.having(Outcome.FAILED, Outcome.DEFERRED)
-    if not missed:
-        return report.to_dict()
-    named = [f"{one.key[:KEY_SHOWN_MAX]}: {(one.reason or one.outcome)[:REASON_SHOWN_MAX]}" for one in _urgent(missed)]
-    more = len(named) - FAILURES_NAMED_MAX
-    lines = named[:FAILURES_NAMED_MAX] + ([f"and {more} more"] if more > 0 else [])
-    message = "\n  ".join([f"{len(missed)} of {len(report.results)} files failed or were deferred:", *lines])
-    raise FilesFailedError(message) from next((one.error for one in _urgent(missed) if one.error), None)
+    if missed or report.next is not None:
+        raise FilesFailedError(_named("failed or were deferred", missed, report)) from _cause(missed)
+    return report.to_dict()
+
+
+def _report_or_retry(_invocation: Invocation, report: RunReport) -> dict[str, Any]:
+    """Answer Step Functions: bad data is in the report, and what may pass by itself is for the state machine to retry.
+
+    The exception's name is what a state machine's ``Retry`` names: ``RetryableError``, and none of its subclasses.
+    """
+    missed = tuple(result for result in report.results if _may_pass(result))
+    if missed:
+        raise RetryableError(_named("may be converted by trying again", missed, report)) from _cause(missed)
+    return report.to_dict()
 
 
 def _batch_item_failures(invocation: Invocation, report: RunReport) -> dict[str, Any]:
@@ -161,15 +180,77 @@ def _batch_item_failures(invocation: Invocation, report: RunReport) -> dict[str,
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in ids]}
 
 
+def _task_results(invocation: Invocation, report: RunReport) -> dict[str, Any]:
+    """Answer S3 Batch Operations: one result a task, of which the worst that befell it decides."""
+    found: dict[str, list[tuple[str, str]]] = {message_id: [] for message_id in invocation.message_ids}
+    for message_id, why in invocation.malformed:
+        found[message_id].append((_PERMANENT, why))
+    for skipped in invocation.skipped:
+        if skipped.message_id is not None:
+            found[skipped.message_id].append((_SUCCEEDED, f"{Outcome.SKIPPED}: {skipped.reason}"))
+    for result in report.results:
+        for message_id in invocation.carriers.get(result.key, ()):
+            found[message_id].append(_task_result(result))
+    job = invocation.batch_job
+    return {
+        "invocationSchemaVersion": job.schema_version if job else "",
+        "treatMissingKeysAs": _TEMPORARY,  # a task without a result is tried again, and so not lost
+        "invocationId": job.invocation_id if job else "",
+        "results": [_described_task(message_id, results) for message_id, results in found.items()],
+    }
+
+
+_SUCCEEDED: Final = "Succeeded"
+_TEMPORARY: Final = "TemporaryFailure"
+_PERMANENT: Final = "PermanentFailure"
+_WORST_LAST: Final = (_SUCCEEDED, _PERMANENT, _TEMPORARY)  # what may still pass is tried again as a whole
+
+
+def _task_result(result: ObjectResult) -> tuple[str, str]:
+    """Return the code and the text of one object's result."""
+    failed = result.outcome is Outcome.FAILED
+    code = _TEMPORARY if _may_pass(result) else _PERMANENT if failed else _SUCCEEDED
+    counts = result.records and f"{result.records.written} records written, {result.records.rejected} rejected"
+    details = result.reason or counts
+    return code, f"{result.outcome}: {details}" if details else result.outcome.value
+
+
+def _described_task(task_id: str, results: Sequence[tuple[str, str]]) -> dict[str, str]:
+    code, text = max(results, key=lambda result: _WORST_LAST.index(result[0]), default=(_TEMPORARY, "nothing was done"))
+    return {"taskId": task_id, "resultCode": code, "resultString": text[:TASK_TEXT_MAX]}
+
+
 _ANSWERS: Final[Mapping[EventKind, Callable[[Invocation, RunReport], dict[str, Any]]]] = MappingProxyType(
     {
         EventKind.S3_NOTIFICATION: _report_or_raise,
+        EventKind.SNS: _report_or_raise,
         EventKind.EVENTBRIDGE: _report_or_raise,
         EventKind.SCHEDULE: _report_or_raise,
         EventKind.SQS: _batch_item_failures,
+        EventKind.STEP_FUNCTIONS: _report_or_retry,
+        EventKind.S3_BATCH: _task_results,
         EventKind.DIRECT: _report,
     }
 )
+
+
+def _may_pass(result: ObjectResult) -> bool:
+    """Say whether the object was not converted and may be, if the same is simply asked for again."""
+    return result.outcome is Outcome.DEFERRED or (result.outcome is Outcome.FAILED and result.retryable)
+
+
+def _named(what: str, missed: Sequence[ObjectResult], report: RunReport) -> str:
+    """Return the message that names the first of ``missed``, counts the rest, and says where a cut listing goes on."""
+    urgent = _urgent(missed)[:FAILURES_NAMED_MAX]
+    lines = [f"{one.key[:KEY_SHOWN_MAX]}: {(one.reason or one.outcome)[:REASON_SHOWN_MAX]}" for one in urgent]
+    more = len(missed) - len(lines)
+    lines += [f"and {more} more"] if more > 0 else []
+    lines += [f"not listed to the end: goes on after {report.next[:KEY_SHOWN_MAX]!r}"] if report.next else []
+    return "\n  ".join([f"{len(missed)} of {len(report.results)} files {what}:", *lines])
+
+
+def _cause(missed: Sequence[ObjectResult]) -> BaseException | None:
+    return next((one.error for one in _urgent(missed) if one.error), None)
 
 
 def _bounded(results: tuple[ObjectResult, ...]) -> tuple[list[dict[str, Any]], int]:

@@ -6,13 +6,24 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from csv_transcode.deadline import Deadline
-from csv_transcode.errors import BucketNotFoundError, EventError, FilesFailedError, SettingsError
+from csv_transcode.errors import (
+    BucketNotFoundError,
+    ContendedError,
+    EventError,
+    FilesFailedError,
+    RetryableError,
+    RetryableStoreError,
+    SettingsError,
+    TranscodeError,
+)
 from csv_transcode.events import EventKind
 from csv_transcode.report import ObjectResult, Outcome, RunReport
 from csv_transcode.telemetry import get_logger
@@ -32,13 +43,29 @@ PLAIN = "in/orders/2026-11-01.csv"
 ENVIRON = {"INPUT_BUCKET": "source-bucket", "OUTPUT_BUCKET": "target-bucket", "PREFIX": "in/", "HOME": "/"}
 
 
-class FakeProcessor:
-    """Gives every object the outcome that its key is mapped to, ``converted`` where it is not mapped."""
+Outcomes = Mapping[str, Outcome | None]
 
-    def __init__(self, settings: Settings, outcomes: dict[str, Outcome], error: Exception | None = None) -> None:
+
+@dataclass(frozen=True)
+class Trouble:
+    """What else is to be said of a run."""
+
+    retryable: bool = False
+    next: str | None = None
+
+
+class FakeProcessor:
+    """Gives every object the outcome that its key is mapped to, ``converted`` where it is not mapped.
+
+    ``error`` is raised instead, ``what`` makes the report's ``next`` and its results' ``retryable``; keys that are
+    mapped to nothing are left out of the report.
+    """
+
+    def __init__(self, settings: Settings, outcomes: Outcomes, error: Exception | None, what: Trouble) -> None:
         self.settings = settings
         self.outcomes = outcomes
         self.error = error
+        self.what = what
         self.handled: list[Invocation] = []
         self.remaining_seconds: list[float] = []
         self.ended = 0
@@ -53,11 +80,14 @@ class FakeProcessor:
         self.remaining_seconds.append(deadline.remaining_seconds())
         if self.error:
             raise self.error
+        outcomes = {one.key: self.outcomes.get(one.key, Outcome.CONVERTED) for one in invocation.objects}
         done = [
-            ObjectResult(one.key, self.outcomes.get(one.key, Outcome.CONVERTED), "as asked")
-            for one in invocation.objects
+            ObjectResult(key, outcome, "as asked", retryable=self.what.retryable)
+            for key, outcome in outcomes.items()
+            if outcome
         ]
-        return RunReport((*done, *(ObjectResult(one.key, Outcome.SKIPPED, one.reason) for one in invocation.skipped)))
+        skipped = [ObjectResult(one.key, Outcome.SKIPPED, one.reason) for one in invocation.skipped]
+        return RunReport((*done, *skipped), next=self.what.next)
 
     def end_invocation(self) -> None:
         self.ended += 1
@@ -69,14 +99,16 @@ class FakeProcessor:
 class Function:
     """A LambdaFunction over fakes, and the processors it has built."""
 
-    def __init__(self, environ: dict[str, str], outcomes: dict[str, Outcome], error: Exception | None = None) -> None:
+    def __init__(
+        self, environ: dict[str, str], outcomes: Outcomes, error: Exception | None = None, what: Trouble | None = None
+    ) -> None:
         self.built: list[FakeProcessor] = []
         self.fetched: list[str] = []
-        self._outcomes, self._error = outcomes, error
+        self._does = (outcomes, error, what or Trouble())
         self.function = LambdaFunction(environ, self._build, self._fetch)
 
     def _build(self, settings: Settings) -> FakeProcessor:
-        self.built.append(FakeProcessor(settings, self._outcomes, self._error))
+        self.built.append(FakeProcessor(settings, *self._does))
         return self.built[-1]
 
     def _fetch(self, url: str) -> bytes:
@@ -95,8 +127,14 @@ class Context:
         return 250_500
 
 
-def function(outcomes: dict[str, Outcome] | None = None, *, error: Exception | None = None, **environ: str) -> Function:
-    return Function(ENVIRON | environ, outcomes or {}, error)
+def function(
+    outcomes: Outcomes | None = None,
+    *,
+    error: Exception | None = None,
+    what: Trouble | None = None,
+    **environ: str,
+) -> Function:
+    return Function(ENVIRON | environ, outcomes or {}, error, what)
 
 
 def payload(name: str) -> Any:
@@ -126,6 +164,13 @@ def lines() -> Iterator[list[dict[str, Any]]]:
         ("s3_put", EventKind.S3_NOTIFICATION),
         ("s3_put_2_6_versioned", EventKind.S3_NOTIFICATION),
         ("eventbridge_object_created", EventKind.EVENTBRIDGE),
+        ("sns_s3", EventKind.SNS),
+        ("sns_eventbridge", EventKind.SNS),
+        ("step_functions_batch", EventKind.STEP_FUNCTIONS),
+        ("step_functions_item", EventKind.STEP_FUNCTIONS),
+        ("step_functions_inventory", EventKind.STEP_FUNCTIONS),
+        ("step_functions_csv", EventKind.STEP_FUNCTIONS),
+        ("step_functions_json", EventKind.STEP_FUNCTIONS),
         ("direct_keys", EventKind.DIRECT),
     ],
 )
@@ -146,11 +191,110 @@ def test_a_sweep_reaches_the_processor(name: str) -> None:
     assert sweep.prefix == "in/"
 
 
-def test_a_failed_file_of_a_notification_raises() -> None:
-    run = function({PLAIN: Outcome.FAILED})
-    with pytest.raises(FilesFailedError, match=PLAIN):
-        run(payload("s3_put"))
+# What each sender gets where its file failed, failed for now, was deferred, or was left out: the table of the contract.
+# An exception, the status code of the report, the result of the task, or the ids of messages to deliver again.
+ANSWERS: dict[str, tuple[Any, Any, Any]] = {
+    "s3_put": (FilesFailedError, FilesFailedError, FilesFailedError),
+    "sns_s3": (FilesFailedError, FilesFailedError, FilesFailedError),
+    "eventbridge_object_created": (FilesFailedError, FilesFailedError, FilesFailedError),
+    "sqs_s3": ("listed", "listed", "listed"),
+    "sqs_sns_s3": ("listed", "listed", "listed"),
+    "sqs_eventbridge": ("listed", "listed", "listed"),
+    "direct_keys": (500, 500, 206),
+    "step_functions_batch": (500, RetryableError, RetryableError),
+    "step_functions_item": (500, RetryableError, RetryableError),
+    "step_functions_inventory": (500, RetryableError, RetryableError),
+    "s3_batch_1_0": ("PermanentFailure", "TemporaryFailure", "TemporaryFailure"),
+    "s3_batch_2_0": ("PermanentFailure", "TemporaryFailure", "TemporaryFailure"),
+}
+MISSED = {
+    "failed": (0, Outcome.FAILED, Trouble()),
+    "failed for now": (1, Outcome.FAILED, Trouble(retryable=True)),
+    "deferred": (2, Outcome.DEFERRED, Trouble()),
+    "deferred, with next": (2, Outcome.DEFERRED, Trouble(next="in/a.csv")),
+    "left out": (2, None, Trouble()),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("missed", MISSED)
+def test_what_the_sender_of_a_missed_file_gets(name: str, missed: str) -> None:
+    column, outcome, what = MISSED[missed]
+    expected = ANSWERS[name][column]
+    event = payload(name)
+    run = function({PLAIN: outcome}, what=what)
+    if isinstance(expected, type):
+        with pytest.raises(expected, match=PLAIN) as caught:
+            run(event)
+        assert type(caught.value) is expected
+        assert run.built[0].ended == 1
+        return
+    found = run(event)
+    if isinstance(expected, int):
+        assert (found["statusCode"], found.get("next")) == (expected, what.next)
+        assert [one["key"] for one in found["results"]] == [PLAIN]
+    elif expected == "listed":
+        assert found == {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
+    else:
+        assert found.keys() == {"invocationSchemaVersion", "treatMissingKeysAs", "invocationId", "results"}
+        assert [(one["taskId"], one["resultCode"]) for one in found["results"]] == [
+            (event["tasks"][0]["taskId"], expected)
+        ]
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_what_the_sender_of_a_converted_file_gets(name: str) -> None:
+    found = function()(payload(name))
+    if name.startswith("sqs"):
+        assert found == {"batchItemFailures": []}
+    elif name.startswith("s3_batch"):
+        assert [one["resultCode"] for one in found["results"]] == ["Succeeded"]
+        assert found["invocationSchemaVersion"] == payload(name)["invocationSchemaVersion"]
+        assert found["invocationId"] == payload(name)["invocationId"]
+    else:
+        assert found["statusCode"] == 200
+
+
+@pytest.mark.parametrize("name", ["eventbridge_rule", "scheduler"])
+def test_a_schedule_that_was_cut_raises_and_logs_where_it_goes_on(name: str, lines: list[dict[str, Any]]) -> None:
+    with pytest.raises(FilesFailedError, match=r"goes on after 'in/m.csv'"):
+        function(what=Trouble(next="in/m.csv"))(payload(name))
+    assert (lines[-1]["event"], lines[-1]["next"], lines[-1]["statusCode"]) == ("invocation.finished", "in/m.csv", 206)
+
+
+def test_a_direct_call_that_was_cut_is_answered_with_where_it_goes_on() -> None:
+    found = function(what=Trouble(next="in/m.csv"))({})
+    assert (found["statusCode"], found["next"]) == (206, "in/m.csv")
+
+
+@pytest.mark.parametrize("error", [RetryableStoreError("503"), ContendedError("lost"), RetryableError("later")])
+def test_what_may_pass_is_raised_under_the_name_that_a_state_machine_knows(error: TranscodeError) -> None:
+    run = function(error=error)
+    with pytest.raises(RetryableError, match=str(error)) as caught:
+        run(payload("step_functions_batch"))
+    assert type(caught.value) is RetryableError
+    assert error in (caught.value, caught.value.__cause__)
     assert run.built[0].ended == 1
+
+
+def test_settings_that_cannot_be_fetched_for_now_are_a_retryable_error() -> None:
+    def fetch(_url: str) -> bytes:
+        message = "503 SlowDown"
+        raise RetryableStoreError(message)
+
+    run = LambdaFunction(ENVIRON | {"COLUMN_TYPES": "s3://settings-bucket/types.json"}, function()._build, fetch)
+    with pytest.raises(RetryableError, match="503 SlowDown"):
+        run(payload("step_functions_batch"), None)
+
+
+def test_a_malformed_task_and_message_fail_alone() -> None:
+    event = payload("s3_batch_2_0")
+    event["tasks"].append({"taskId": "bad", "s3Key": "in/%FF.csv", "s3Bucket": "source-bucket"})
+    codes = [one["resultCode"] for one in function()(event)["results"]]
+    assert codes == ["Succeeded", "PermanentFailure"]
+    event = payload("sqs_sns_s3")
+    event["Records"].append(event["Records"][0] | {"messageId": "bad", "body": "{"})
+    assert function()(event) == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
 
 
 def test_a_failed_file_of_a_message_is_its_message_s_failure() -> None:
@@ -160,9 +304,26 @@ def test_a_failed_file_of_a_message_is_its_message_s_failure() -> None:
     assert found == {"batchItemFailures": [{"itemIdentifier": ids[0]}, {"itemIdentifier": ids[3]}]}
 
 
-def test_a_skipped_event_is_a_success() -> None:
-    found = function()(payload("s3_test_event"))
+@pytest.mark.parametrize(
+    "name", ["s3_test_event", "sns_s3_test_event", "s3_removed", "eventbridge_object_deleted_special_key"]
+)
+def test_a_skipped_event_is_a_success(name: str) -> None:
+    found = function()(payload(name))
     assert (found["statusCode"], found["files"]["skipped"]) == (200, 1)
+
+
+@pytest.mark.parametrize("name", ["sqs_s3_test_event", "sqs_sns_s3_test_event"])
+def test_a_skipped_message_is_a_success(name: str) -> None:
+    assert function()(payload(name)) == {"batchItemFailures": []}
+
+
+@pytest.mark.parametrize("key", ["in/", "in/a.pdf", "processed/a.csv", "elsewhere/a.csv"])
+def test_a_skipped_task_is_a_success_with_a_reason(key: str) -> None:
+    event = payload("s3_batch_2_0")
+    event["tasks"][0]["s3Key"] = key
+    (result,) = function()(event)["results"]
+    assert result["resultCode"] == "Succeeded"
+    assert result["resultString"].startswith("skipped: ")
 
 
 def test_what_is_no_event_is_refused_before_anything_is_done() -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csv_transcode.errors import FilesFailedError
-from csv_transcode.events import EventKind, Invocation
+from csv_transcode.errors import ContendedError, FilesFailedError, RetryableError
+from csv_transcode.events import BatchJob, EventKind, EventObject, Invocation, Skipped
 from csv_transcode.manifest import OutputRef, RecordCounts
-from csv_transcode.report import ObjectResult, Outcome, RunReport, answer
+from csv_transcode.report import ObjectResult, Outcome, RunReport, accounted, answer
 
 STEP_FUNCTIONS_BYTES_MAX = 262_144
 OUTPUTS = (
@@ -24,6 +25,8 @@ SKIPPED = ObjectResult("in/b.csv", Outcome.SKIPPED, "already converted", seconds
 FAILED = ObjectResult("in/c.csv", Outcome.FAILED, "record 3: 2 fields", RecordCounts(9, 0, 2), 0.4, bytes_read=50)
 DEFERRED = ObjectResult("in/d.csv", Outcome.DEFERRED, "needs about 90 s")
 PLANNED = ObjectResult("in/e.csv", Outcome.PLANNED)
+THROTTLED = ObjectResult("in/t.csv", Outcome.FAILED, "GetObject: 503 SlowDown", retryable=True)
+ASYNCHRONOUS = [EventKind.S3_NOTIFICATION, EventKind.SNS, EventKind.EVENTBRIDGE, EventKind.SCHEDULE]
 
 
 def test_a_report_is_what_the_contract_shows() -> None:
@@ -147,7 +150,7 @@ def test_no_answer_exceeds_its_bytes(some: list[ObjectResult], times: int, start
     assert shown == failed or all(one["outcome"] == "failed" for one in described["results"])
 
 
-@pytest.mark.parametrize("kind", [EventKind.S3_NOTIFICATION, EventKind.EVENTBRIDGE, EventKind.SCHEDULE])
+@pytest.mark.parametrize("kind", ASYNCHRONOUS)
 @pytest.mark.parametrize("missed", [FAILED, DEFERRED], ids=["failed", "deferred"])
 def test_an_asynchronous_sender_gets_an_exception(kind: EventKind, missed: ObjectResult) -> None:
     with pytest.raises(FilesFailedError) as caught:
@@ -156,7 +159,7 @@ def test_an_asynchronous_sender_gets_an_exception(kind: EventKind, missed: Objec
     assert f"{missed.key}: {missed.reason}" in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", [EventKind.S3_NOTIFICATION, EventKind.EVENTBRIDGE, EventKind.SCHEDULE])
+@pytest.mark.parametrize("kind", ASYNCHRONOUS)
 def test_an_asynchronous_sender_gets_the_report_where_nothing_failed(kind: EventKind) -> None:
     report = RunReport((CONVERTED, SKIPPED))
     assert answer(Invocation(kind), report) == report.to_dict()
@@ -166,6 +169,63 @@ def test_an_asynchronous_sender_gets_the_report_where_nothing_failed(kind: Event
 def test_who_invokes_directly_gets_the_report_whatever_happened(results: tuple[ObjectResult, ...]) -> None:
     report = RunReport(results, next="in/c.csv")
     assert answer(Invocation(EventKind.DIRECT), report) == report.to_dict()
+
+
+@pytest.mark.parametrize("kind", ASYNCHRONOUS)
+def test_a_listing_that_was_cut_is_an_exception_that_says_where_it_goes_on(kind: EventKind) -> None:
+    with pytest.raises(FilesFailedError) as caught:
+        answer(Invocation(kind), RunReport((CONVERTED,), next="in/a\n.csv"))
+    assert str(caught.value).split("\n") == [
+        "0 of 1 files failed or were deferred:",
+        r"  not listed to the end: goes on after 'in/a\n.csv'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("report", "status"),
+    [
+        (RunReport(()), 200),
+        (RunReport((CONVERTED, SKIPPED, PLANNED)), 200),
+        (RunReport((CONVERTED, DEFERRED)), 206),
+        (RunReport((CONVERTED,), next="in/a.csv"), 206),
+        (RunReport((DEFERRED, FAILED), next="in/a.csv"), 500),
+        (RunReport((THROTTLED,)), 500),
+    ],
+)
+def test_the_status_code(report: RunReport, status: int) -> None:
+    assert report.to_dict()["statusCode"] == status
+
+
+@pytest.mark.parametrize("results", [(FAILED,), (CONVERTED, SKIPPED), (FAILED, CONVERTED), ()])
+def test_step_functions_get_the_report_even_where_a_file_is_bad(results: tuple[ObjectResult, ...]) -> None:
+    report = RunReport(results)
+    assert answer(Invocation(EventKind.STEP_FUNCTIONS), report) == report.to_dict()
+
+
+@pytest.mark.parametrize("missed", [DEFERRED, THROTTLED], ids=["deferred", "throttled"])
+def test_step_functions_get_an_exception_where_trying_again_may_help(missed: ObjectResult) -> None:
+    with pytest.raises(RetryableError) as caught:
+        answer(Invocation(EventKind.STEP_FUNCTIONS), RunReport((CONVERTED, FAILED, missed)))
+    assert type(caught.value) is RetryableError  # a state machine's Retry compares names
+    lines = str(caught.value).split("\n")
+    assert lines == ["1 of 3 files may be converted by trying again:", f"  {missed.key}: {missed.reason}"]
+
+
+def test_an_exception_for_step_functions_keeps_the_cause() -> None:
+    cause = ContendedError("why")
+    result = ObjectResult("in/x.csv", Outcome.FAILED, error=cause, retryable=True)
+    with pytest.raises(RetryableError) as caught:
+        answer(Invocation(EventKind.STEP_FUNCTIONS), RunReport((result,)))
+    assert caught.value.__cause__ is cause
+
+
+def test_an_object_that_a_run_says_nothing_of_is_deferred() -> None:
+    asked = Invocation(EventKind.SQS, (EventObject("in/a.csv"), EventObject("in/z.csv")))
+    found = accounted(asked, RunReport((CONVERTED,), 1.5, "in/a.csv"))
+    assert found == RunReport(
+        (CONVERTED, ObjectResult("in/z.csv", Outcome.DEFERRED, "the run ended without it")), 1.5, "in/a.csv"
+    )
+    assert accounted(asked, found) is found
 
 
 def test_an_exception_names_the_first_ten_failures_and_counts_the_rest() -> None:
@@ -187,15 +247,13 @@ def test_an_exception_keeps_the_first_failure_s_cause() -> None:
     assert caught.value.__cause__ is cause
 
 
-def sqs(**messages: str) -> Invocation:
-    """Return the invocation of a batch: message id = the keys it names, or ``?`` where it is malformed."""
+def carrying(kind: EventKind, messages: dict[str, str]) -> Invocation:
+    """Return the invocation of a batch: message id → the keys it names, or ``?`` where it is malformed."""
     named = {message_id: keys.split() for message_id, keys in messages.items() if keys != "?"}
     keys = {key for some in named.values() for key in some}
     carriers = {key: frozenset(one for one, some in named.items() if key in some) for key in keys}
     malformed = tuple((message_id, "no JSON") for message_id, keys in messages.items() if keys == "?")
-    return Invocation(
-        EventKind.SQS, malformed=malformed, message_ids=tuple(messages), carriers=MappingProxyType(carriers)
-    )
+    return Invocation(kind, malformed=malformed, message_ids=tuple(messages), carriers=MappingProxyType(carriers))
 
 
 @pytest.mark.parametrize(
@@ -205,6 +263,8 @@ def sqs(**messages: str) -> Invocation:
         pytest.param({"m1": "in/b.csv"}, [], id="skipped"),
         pytest.param({"m1": "in/c.csv", "m2": "in/a.csv"}, ["m1"], id="failed"),
         pytest.param({"m1": "in/d.csv"}, ["m1"], id="deferred"),
+        pytest.param({"m1": "in/t.csv"}, ["m1"], id="throttled"),
+        pytest.param({"m1": "in/t.csv", "m2": "in/c.csv", "m3": "in/a.csv"}, ["m1", "m2"], id="one of either kind"),
         pytest.param({"m1": "in/a.csv in/c.csv"}, ["m1"], id="one of two failed"),
         pytest.param({"m1": "in/c.csv", "m2": "in/c.csv"}, ["m1", "m2"], id="a key that two messages name"),
         pytest.param({"m1": "?", "m2": "in/a.csv"}, ["m1"], id="malformed"),
@@ -213,6 +273,64 @@ def sqs(**messages: str) -> Invocation:
     ],
 )
 def test_sqs_gets_the_messages_to_deliver_again(messages: dict[str, str], failed: list[str]) -> None:
-    report = RunReport((CONVERTED, SKIPPED, FAILED, DEFERRED))
+    report = RunReport((CONVERTED, SKIPPED, FAILED, DEFERRED, THROTTLED))
     expected = {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
-    assert answer(sqs(**messages), report) == expected
+    assert answer(carrying(EventKind.SQS, messages), report) == expected
+
+
+SUCCEEDED = "Succeeded"
+TEMPORARY = "TemporaryFailure"
+PERMANENT = "PermanentFailure"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "results"),
+    [
+        ({"1": "in/a.csv"}, [("1", SUCCEEDED, "converted: 99 records written, 1 rejected")]),
+        ({"1": "in/b.csv"}, [("1", SUCCEEDED, "skipped: already converted")]),
+        ({"1": "in/e.csv"}, [("1", SUCCEEDED, "planned")]),
+        ({"1": "in/c.csv"}, [("1", PERMANENT, "failed: record 3: 2 fields")]),
+        ({"1": "in/t.csv"}, [("1", TEMPORARY, "failed: GetObject: 503 SlowDown")]),
+        ({"1": "in/d.csv"}, [("1", TEMPORARY, "deferred: needs about 90 s")]),
+        ({"1": "?"}, [("1", PERMANENT, "no JSON")]),
+        ({"1": ""}, [("1", TEMPORARY, "nothing was done")]),
+        (
+            {"2": "in/c.csv", "1": "in/a.csv", "3": "?", "4": "in/c.csv"},
+            [
+                ("2", PERMANENT, "failed: record 3: 2 fields"),
+                ("1", SUCCEEDED, "converted: 99 records written, 1 rejected"),
+                ("3", PERMANENT, "no JSON"),
+                ("4", PERMANENT, "failed: record 3: 2 fields"),
+            ],
+        ),
+        # Ids are S3's own and differ; if they did not, nothing that failed would be called a success.
+        ({"1": "in/a.csv in/c.csv in/b.csv"}, [("1", PERMANENT, "failed: record 3: 2 fields")]),
+        ({"1": "in/c.csv in/d.csv"}, [("1", TEMPORARY, "deferred: needs about 90 s")]),
+    ],
+)
+def test_s3_batch_operations_get_one_result_a_task(tasks: dict[str, str], results: list[tuple[str, str, str]]) -> None:
+    report = RunReport((CONVERTED, SKIPPED, FAILED, DEFERRED, PLANNED, THROTTLED))
+    invocation = replace(carrying(EventKind.S3_BATCH, tasks), batch_job=BatchJob("2.0", "YXNkbGZq"))
+    assert answer(invocation, report) == {
+        "invocationSchemaVersion": "2.0",
+        "treatMissingKeysAs": TEMPORARY,
+        "invocationId": "YXNkbGZq",
+        "results": [{"taskId": one, "resultCode": code, "resultString": text} for one, code, text in results],
+    }
+
+
+def test_a_task_that_was_skipped_has_succeeded_and_says_why() -> None:
+    skipped = Skipped("elsewhere/a.csv", "outside the prefix 'in/'", "1")
+    invocation = Invocation(
+        EventKind.S3_BATCH, skipped=(skipped,), message_ids=("1",), batch_job=BatchJob("1.0", "YXNkbGZq")
+    )
+    report = RunReport((ObjectResult(skipped.key, Outcome.SKIPPED, skipped.reason),))
+    assert answer(invocation, report)["results"] == [
+        {"taskId": "1", "resultCode": SUCCEEDED, "resultString": "skipped: outside the prefix 'in/'"}
+    ]
+
+
+def test_a_task_s_text_is_cut() -> None:
+    report = RunReport((ObjectResult("in/a.csv", Outcome.FAILED, "r" * 5000),))
+    found = answer(carrying(EventKind.S3_BATCH, {"1": "in/a.csv"}), report)["results"][0]
+    assert found["resultString"] == "failed: " + "r" * (1024 - len("failed: "))
