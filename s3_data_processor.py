@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from csv_transcode import fanout, frames
 from csv_transcode.commit import read_manifest
 from csv_transcode.conversion import CONTENT_TYPES, ObjectConverter, Workplace, plan_of
-from csv_transcode.deadline import Deadline
-from csv_transcode.errors import SettingsError, TranscodeError
+from csv_transcode.deadline import Deadline, Pace
+from csv_transcode.errors import DeadlineError, SettingsError, TranscodeError
 from csv_transcode.events import EventKind, EventObject, Invocation, Sweep
 from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
 from csv_transcode.formats.parquet import ParquetEncoder
@@ -158,7 +158,7 @@ class S3DataProcessor:
         reason = self.key_map.skip_reason(found.key, listed=False)
         if reason is not None:
             return ObjectResult(found.key, Outcome.SKIPPED, reason)
-        return self._machinery.converter.convert(found, force=force)
+        return self._machinery.converter.convert(found, Pace(Deadline.never(), self._runtime), force=force)
 
     def run(
         self,
@@ -181,45 +181,57 @@ class S3DataProcessor:
     def handle(
         self,
         invocation: Invocation,
-        deadline: Deadline,  # noqa: ARG002 -- part of the interface; what it ends comes with the deadline settings
+        deadline: Deadline,
         *,
         on_result: Callable[[ObjectResult], object] | None = None,
     ) -> RunReport:
-        """Do what an event asks for, and report on each of its objects."""
+        """Do what an event asks for as far as the time allows, and report on each of its objects.
+
+        DEADLINE_MARGIN_SECONDS before the deadline nothing is begun any more, and what cannot be finished is taken
+        back: it is deferred. A sweep that was cut short has ``next``, the key after which another one goes on; up to
+        there every object has been dealt with.
+        """
         begun = self._runtime.clock()
         results = [ObjectResult(one.key, Outcome.SKIPPED, one.reason) for one in invocation.skipped]
 
         def work(obj: EventObject) -> ObjectResult:
-            return self._handle_one(obj, invocation)
+            return self._handle_one(obj, invocation, pace)
+        pace = Pace(deadline.begun(self.settings.deadline_margin_seconds), self._runtime)
+        asked = _Asked(invocation, self._listed, pace.deadline)
 
         for result in fanout.fan_out(
-            self._machinery.objects, work, self._asked_for(invocation), self.settings.max_workers
+            self._machinery.objects,
+            work,
+            asked,
+            lambda: self.settings.max_workers,
+            deadline=pace.deadline,
+            given_up=_given_up,
         ):
             results.append(result)
             if on_result is not None:
                 on_result(result)
         order = {one.key: place for place, one in enumerate(invocation.objects)}
         results.sort(key=lambda result: (order.get(result.key, -1), result.key))
-        return RunReport(tuple(results), self._runtime.clock() - begun)
+        return RunReport(tuple(results), self._runtime.clock() - begun, asked.next(results))
 
     def end_invocation(self) -> None:
         """Forget what one invocation has read, so that nothing of it is there for the next."""
         self._cache.clear()
 
-    def _asked_for(self, invocation: Invocation) -> Iterator[EventObject]:
-        yield from invocation.objects
-        if invocation.sweep is not None:
-            sweep = invocation.sweep
-            for found in self._store.list_objects(self.settings.input_bucket, sweep.prefix, sweep.start_after or ""):
-                yield EventObject(found.key, found.size, found.etag)
+    def _listed(self, sweep: Sweep, deadline: Deadline) -> Iterator[EventObject]:
+        """Yield what lies under the sweep's prefix; DeadlineError where no page comes before the deadline."""
+        listing = self._store.list_objects(self.settings.input_bucket, sweep.prefix, sweep.start_after or "")
+        threads = deadline.bounding(self._machinery.io)
+        while (found := threads.submit(next, listing, None).result()) is not None:
+            yield EventObject(found.key, found.size, found.etag)
 
-    def _handle_one(self, obj: EventObject, invocation: Invocation) -> ObjectResult:
+    def _handle_one(self, obj: EventObject, invocation: Invocation, pace: Pace) -> ObjectResult:
         reason = self.key_map.skip_reason(obj.key, listed=invocation.sweep is not None)
         if reason is not None:
             return ObjectResult(obj.key, Outcome.SKIPPED, reason)
         if invocation.dry_run:
             return self._planned(obj, force=invocation.force)
-        return self._machinery.converter.convert(obj, force=invocation.force)
+        return self._machinery.converter.convert(obj, pace, force=invocation.force)
 
     def _planned(self, obj: EventObject, *, force: bool) -> ObjectResult:
         """Say whether ``obj`` would be converted, from its manifest; nothing is written."""
@@ -299,7 +311,9 @@ class S3DataProcessor:
         workplace = Workplace(self._store, runtime, pools, io, gate, self._open_source)
         return _Machinery(objects, io, pools, ObjectConverter(self.settings, workplace))
 
-    def _open_source(self, obj: EventObject, if_none_match: str | None) -> Source | DownloadedSource | None:
+    def _open_source(
+        self, obj: EventObject, if_none_match: str | None, threads: Executor
+    ) -> Source | DownloadedSource | None:
         bucket = self.settings.input_bucket
         if self.settings.use_wrangler:
             return download_source(self._store, bucket, obj.key, if_none_match=if_none_match, client=self._client)
@@ -310,7 +324,7 @@ class S3DataProcessor:
             size_hint=obj.size,
             if_none_match=if_none_match,
             part_bytes=self.settings.part_bytes,
-            executor=self._machinery.io,
+            executor=threads,
         )
 
 
@@ -319,6 +333,45 @@ def _require_same_buckets(settings: Settings, input_bucket: str, output_bucket: 
         message = (
             f"the settings are for {settings.input_bucket!r} and {settings.output_bucket!r}, "
             f"the arguments say {input_bucket!r} and {output_bucket!r}"
+class _Asked:
+    """What an invocation asks for, as far as it is come to: its objects, or a listing until the time is over."""
+
+    def __init__(
+        self, invocation: Invocation, listed: Callable[[Sweep, Deadline], Iterator[EventObject]], deadline: Deadline
+    ) -> None:
+        self._invocation = invocation
+        self._listed = listed
+        self._deadline = deadline
+        self._is_cut = False
+
+    def __iter__(self) -> Iterator[EventObject]:
+        yield from self._invocation.objects
+        if self._invocation.sweep is not None:
+            try:
+                yield from self._listed(self._invocation.sweep, self._deadline)
+            except DeadlineError:
+                self._is_cut = True
+
+    def next(self, results: Iterable[ObjectResult]) -> str | None:
+        """Return the key after which another sweep has to go on, None where this one came to its end.
+
+        ``results`` are in the order of the keys. What is deferred comes after that key, so that a sweep from there on
+        finds it again.
+        """
+        if self._invocation.sweep is None:
+            return None
+        reached = self._invocation.sweep.start_after or ""
+        for result in results:
+            if result.outcome is Outcome.DEFERRED:
+                return reached
+            reached = result.key
+        return reached if self._is_cut else None
+
+
+def _given_up(obj: EventObject) -> ObjectResult:
+    return ObjectResult(obj.key, Outcome.DEFERRED, "the function's time was over before it was done", retryable=True)
+
+
         )
         raise SettingsError(message)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,7 +19,7 @@ from csv_transcode.local import LocalTarget, folder_made, read_chunks
 from csv_transcode.pipeline import REJECTS, Pools, transcode
 from csv_transcode.report import Outcome
 from csv_transcode.runtime import Runtime
-from csv_transcode.settings import COLUMN_TYPES_BYTES_MAX, Settings, variables
+from csv_transcode.settings import COLUMN_TYPES_BYTES_MAX, Settings, expected_owners, variables
 from csv_transcode.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -35,8 +35,15 @@ SECONDS_LEAST: Final = 1e-3  # for a clock that has not moved
 NOWHERE: Final = "local-files"  # a bucket's name, which Settings wants and local conversions do not use
 PLACES: Final = ("INPUT_BUCKET", "OUTPUT_BUCKET", "PREFIX", "OUTPUT_PREFIX")  # what SOURCE and TARGET say
 FOR_PROGRAMS: Final = ("CACHE_SIZE",)
-FOR_S3_TARGETS: Final = ("KEY_TEMPLATE", "MAX_WORKERS", "USE_WRANGLER", "LOG_LEVEL")
-FOR_S3: Final = ("RETRIES_MAX", "CONNECT_TIMEOUT_SECONDS", "READ_TIMEOUT_SECONDS", "PART_BYTES_MAX")
+FOR_LAMBDA: Final = ("DEADLINE_MARGIN_SECONDS",)
+FOR_S3_TARGETS: Final = (
+    *("KEY_TEMPLATE", "MAX_WORKERS", "USE_WRANGLER", "LOG_LEVEL", "SOURCE_SUFFIXES", "MEMORY_BUDGET_MB"),
+    *("EXPECTED_OUTPUT_BUCKET_OWNER", "OUTPUT_KMS_KEY_ID"),
+)
+FOR_S3: Final = (
+    *("RETRIES_MAX", "RETRY_BUDGET", "CONNECT_TIMEOUT_SECONDS", "READ_TIMEOUT_SECONDS", "PART_BYTES_MAX"),
+    "EXPECTED_INPUT_BUCKET_OWNER",
+)
 
 DESCRIPTION: Final = "CSV becomes Parquet and Avro, exactly: no value is changed, no record is lost without a word."
 EPILOG: Final = """\
@@ -152,6 +159,7 @@ def _given(pairs: Iterable[str], *, one_object: bool) -> dict[str, str]:
 def _require_use(given: Iterable[str], *, from_s3: bool, to_s3: bool) -> None:
     """Refuse a setting that is given and would change nothing. The environment is the function's, and may hold any."""
     uses = dict.fromkeys(FOR_PROGRAMS, "programs that call read_s3_file")
+    uses |= dict.fromkeys(FOR_LAMBDA, "the function in Lambda, which has a deadline")
     if not to_s3:
         uses |= dict.fromkeys(FOR_S3_TARGETS, "S3 targets")
     if not from_s3:
@@ -173,21 +181,17 @@ def _require_file_and_folder(source: tuple[str, str] | Path, target: Path) -> No
 
 def _settings(given: Mapping[str, str], screen: _Screen, **places: str) -> Settings:
     """Return the environment's settings, those given on the command line over them, and the places over all."""
-    settings = Settings.from_mapping({**os.environ, **places, **given}, _fetch)
+    mapping = {**os.environ, **places, **given}
+    settings = Settings.from_mapping(mapping, lambda url: _fetch(url, expected_owners(mapping)))
     for warning in settings.warnings:
         screen.say(f"warning: {warning}")
     return settings
 
 
-def _fetch(url: str) -> bytes:
-    """Return the object at ``s3://bucket/key``, or one byte more of it than a setting may have."""
-    from csv_transcode.s3.client import make_client  # noqa: PLC0415 -- the S3 client, which files do not need
-    from csv_transcode.s3.store import ObjectStore  # noqa: PLC0415
+def _fetch(url: str, owners: Mapping[str, str]) -> bytes:
+    from csv_transcode.s3.fetch import fetch  # noqa: PLC0415 -- the S3 client, which files do not need
 
-    bucket, _, key = url.removeprefix("s3://").partition("/")
-    with closing(ObjectStore(make_client(connections_max=1), Runtime()).get(bucket, key).body) as body:
-        # The second read is empty where the first had everything, and only then are length and checksum verified.
-        return body.read(COLUMN_TYPES_BYTES_MAX) + body.read(1)
+    return fetch(url, COLUMN_TYPES_BYTES_MAX, owners)
 
 
 def _convert_in_s3(
@@ -289,8 +293,10 @@ def _store(settings: Settings, runtime: Runtime) -> ObjectStore:
         retries_max=settings.retries_max,
         connect_timeout_seconds=settings.connect_timeout_seconds,
         read_timeout_seconds=settings.read_timeout_seconds,
+        retry_budget=settings.retry_budget,
+        runtime=runtime,
     )
-    return ObjectStore(client, runtime)
+    return ObjectStore(client, runtime, owners=settings.owners)
 
 
 class _Screen:

@@ -183,6 +183,7 @@ class Commit:
             manifest.to_json(),
             condition=condition,
             attempt_id=f"{self.attempt_id}-{step}",
+            marker="manifest",
             content_type=JSON_TYPE,
         )
         return stored.etag

@@ -71,6 +71,7 @@ class OpenSource(Protocol):
     etag: str
     version_id: str | None
     size: int
+    metadata: Mapping[str, str]
 
     def chunks(self) -> Iterator[bytes]:
         """Yield its bytes from the start, as often as asked."""
@@ -250,6 +251,7 @@ class ObjectConverter:
                 _failure(visit, error, self._fingerprint),
                 condition=Condition.none(),
                 attempt_id=self._at.runtime.token(ATTEMPT_ID_BYTES),
+                marker="failed",
                 content_type=JSON_TYPE,
             )
         except TranscodeError as unwritten:
@@ -313,6 +315,7 @@ class _Outputs:
             self._settings.output_bucket,
             self._keys.rejects if name == REJECTS else self._keys.outputs[name],
             attempt_id=self.attempt_id,
+            marker=name,
             content_type=CONTENT_TYPES[name],
             executor=self._at.io,
             part_bytes=self._settings.part_bytes,

@@ -22,7 +22,9 @@
     │   ├── ArchivedError           in an archive storage class, not restored
     │   └── RetryableStoreError     throttled, 5xx, network, short body
     ├── RetryableError              everything here may work if simply tried again
-    │   └── ContendedError          lost to other writers more often than the limit on start-overs
+    │   ├── ContendedError          lost to other writers more often than the limit on start-overs
+    │   └── DeadlineError           the invocation's time is over, or too short for this; a fresh one has more
+    ├── TooLongError                no fresh invocation of this function could finish it in time
     └── FilesFailedError            raised by the handler for an event whose sender must learn of the failure
 
 ``retryable`` says whether the same request may succeed later without anybody changing anything.
@@ -155,6 +157,14 @@ class RetryableError(TranscodeError):
 
 class ContendedError(RetryableError):
     """Other writers won every one of a bounded number of attempts at the same key."""
+
+
+class DeadlineError(RetryableError):
+    """The invocation has no time left for this: nothing was published, and what was begun is aborted."""
+
+
+class TooLongError(TranscodeError):
+    """At the rate measured, no fresh invocation could finish this: more memory, a longer timeout, or Fargate."""
 
 
 class FilesFailedError(TranscodeError):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
+
+from csv_transcode.deadline import REACTION_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor, Future
 
+    from csv_transcode.deadline import Deadline
     from csv_transcode.runtime import Runtime
 
 Item = TypeVar("Item")
@@ -35,11 +38,15 @@ class MemoryGate:
         self._taken = 0
 
     @contextmanager
-    def admit(self, wanted: int) -> Iterator[None]:
-        """Wait until ``wanted`` bytes are free, and hold them; more than there are at all is all there are."""
+    def admit(self, wanted: int, deadline: Deadline) -> Iterator[None]:
+        """Wait until ``wanted`` bytes are free, and hold them; more than there are at all is all there are.
+
+        DeadlineError where the wait would go beyond the deadline.
+        """
         held = min(wanted, self._bytes_max)
         with self._changed:
-            self._changed.wait_for(lambda: self._taken + held <= self._bytes_max)
+            while not self._changed.wait_for(lambda: self._taken + held <= self._bytes_max, REACTION_SECONDS):
+                deadline.require()
             self._taken += held
         try:
             yield
@@ -50,30 +57,50 @@ class MemoryGate:
 
 
 def fan_out(
-    executor: Executor, work: Callable[[Item], Result], items: Iterable[Item], in_flight_max: int
+    executor: Executor,
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    in_flight_max: Callable[[], int],
+    *,
+    deadline: Deadline,
+    given_up: Callable[[Item], Result],
 ) -> Iterator[Result]:
-    """Yield ``work(item)`` of every item as they end, at most ``in_flight_max`` under way.
+    """Yield ``work(item)`` of every item as they end, at most ``in_flight_max()`` under way.
 
     Of several that have ended, the one begun first comes first. ``items`` may be long and slow (a listing): no more of
     it is read than there is room for. What it raises, or ``work``, is raised once what is under way has ended.
+
+    After the deadline nothing is begun any more, and what has not ended when the answer is due is left to itself: the
+    result of either is ``given_up(item)``.
     """
-    running: list[Future[Result]] = []
+    running: dict[Future[Result], Item] = {}
     try:
         for item in items:
-            running.append(executor.submit(work, item))
-            if len(running) >= in_flight_max:
-                yield from _ended(running)
+            if deadline.is_over:
+                yield given_up(item)
+                continue
+            running[executor.submit(work, item)] = item
+            while len(running) >= in_flight_max():
+                yield from _ended(running, deadline, given_up)
         while running:
-            yield from _ended(running)
+            yield from _ended(running, deadline, given_up)
     finally:
         for future in running:
             future.cancel()
-        wait(running)
+        if running:
+            deadline.wait(running, ALL_COMPLETED)
 
 
-def _ended(running: list[Future[Result]]) -> list[Result]:
-    """Wait until one has ended; take those that have out of ``running``, and return their results."""
-    done, _ = wait(running, return_when=FIRST_COMPLETED)
+def _ended(running: dict[Future[Result], Item], deadline: Deadline, given_up: Callable[[Item], Result]) -> list[Result]:
+    """Wait until one has ended, or none may be waited for; take them out of ``running``, and return their results."""
+    done = deadline.wait(running, FIRST_COMPLETED)
     ended = [future for future in running if future in done]
-    running[:] = [future for future in running if future not in done]
+    if not ended:
+        late = list(running.items())
+        running.clear()
+        for future, _ in late:
+            future.cancel()
+        return [given_up(item) for _, item in late]
+    for future in ended:
+        del running[future]
     return [future.result() for future in ended]

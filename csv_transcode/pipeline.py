@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
     from types import TracebackType
 
+    from csv_transcode.deadline import Deadline
     from csv_transcode.decode.dialect import Dialect
     from csv_transcode.decode.reader import Head, Observed
     from csv_transcode.decode.records import Stripe
@@ -79,6 +80,10 @@ class Pools:
     decode: Executor
     encode: Executor
     window: int
+
+    def before(self, deadline: Deadline) -> Pools:
+        """Return these threads as a conversion uses them that has to end: DeadlineError at the next stripe or part."""
+        return replace(self, decode=deadline.bounding(self.decode), encode=deadline.bounding(self.encode))
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ RECORD_BYTES_MAX: Final = 64 * MIB
 DECOMPRESSED_BYTES_MAX: Final = 1 << 50
 DECOMPRESSION_RATIO_MAX: Final = 1_000_000
 RETRIES_MAX: Final = 20
+RETRY_BUDGET_MAX: Final = 1_000_000
 TIMEOUT_SECONDS_LEAST: Final = 0.1
 TIMEOUT_SECONDS_MOST: Final = 900.0  # a Lambda function's own limit
 PART_BYTES_LEAST: Final = 5 * MIB  # S3's own limit, for any part but the last
@@ -308,6 +309,13 @@ class Settings:
     retries_max: int = _setting(
         "RETRIES_MAX", "5", "repetitions of one S3 request at most", WholeNumber(0, RETRIES_MAX)
     )
+    retry_budget: int = _setting(
+        "RETRY_BUDGET",
+        "500",
+        "what all repetitions together may cost, 14 each and 5 after throttling; successes earn it back, and where"
+        " nothing is left, requests fail at once: a sick bucket is not hammered",
+        WholeNumber(0, RETRY_BUDGET_MAX),
+    )
     connect_timeout_seconds: float = _setting(
         "CONNECT_TIMEOUT_SECONDS",
         "3",
@@ -379,15 +387,11 @@ class Settings:
     @property
     def owners(self) -> dict[str, str]:
         """Bucket → the account that must own it, where one is set."""
-        expected = {
-            self.input_bucket: self.expected_input_bucket_owner,
-            self.output_bucket: self.expected_output_bucket_owner or self._owner_of_both,
-        }
-        return {bucket: account for bucket, account in expected.items() if account is not None}
-
-    @property
-    def _owner_of_both(self) -> str | None:
-        return self.expected_input_bucket_owner if self.input_bucket == self.output_bucket else None
+        expected = [
+            (self.input_bucket, self.expected_input_bucket_owner),
+            (self.output_bucket, self.expected_output_bucket_owner),
+        ]
+        return {bucket: account for bucket, account in expected if account}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -406,6 +410,14 @@ def setting_rows() -> list[tuple[str, str, str]]:
 def variables() -> tuple[str, ...]:
     """Return the variable of every setting."""
     return tuple(variable for variable, _, _ in setting_rows())
+
+
+def expected_owners(mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return bucket → account as the variables in ``mapping`` say, unchecked, for what is read before settings hold."""
+    expected = [
+        (mapping.get(f"{place}_BUCKET"), mapping.get(f"EXPECTED_{place}_BUCKET_OWNER")) for place in ("INPUT", "OUTPUT")
+    ]
+    return {bucket: account for bucket, account in expected if bucket and account}
 
 
 def deciding_values(settings: Settings) -> dict[str, Any]:

@@ -54,7 +54,7 @@ LIMITS: Final = frozenset({"MAX_REJECTED_RATIO", "MAX_DECOMPRESSED_BYTES", "MAX_
 CHANGE_NO_BYTE: Final = {
     item.metadata["variable"]
     for item in fields(Settings)
-    if item.name == "key_template" or not item.metadata["decides_bytes"]
+    if item.name == "key_template" or (item.metadata["ours"] and not item.metadata["decides_bytes"])
 }
 
 

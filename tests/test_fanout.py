@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csv_transcode.deadline import Deadline
 from csv_transcode.fanout import (
     CONVERSION_BYTES_MAX,
     CONVERSIONS_BYTES_MAX,
@@ -23,8 +24,10 @@ from tests.profiles import examples
 from tests.s3.executors import InlineExecutor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Executor
 
+NEVER: Final = Deadline.never()
 SECONDS_MAX: Final = 30  # so that a test that would hang fails
 
 
@@ -49,11 +52,18 @@ class Work:
         return item
 
 
+def fanned(
+    executor: Executor, work: Callable[[int], int], items: Iterable[int], most: int, deadline: Deadline = NEVER
+) -> Iterator[int]:
+    """Return the results; what was given up is the negative of its item."""
+    return fan_out(executor, work, items, lambda: most, deadline=deadline, given_up=lambda item: -item)
+
+
 class TestFanOut:
     def test_as_many_are_under_way_as_there_may_be(self) -> None:
         work = Work(awaited=3)
         with ThreadPoolExecutor(8) as threads:
-            assert sorted(fan_out(threads, work, range(12), 3)) == list(range(12))
+            assert sorted(fanned(threads, work, range(12), 3)) == list(range(12))
         assert work.running_max == 3
 
     def test_no_more_is_read_than_there_is_room_for(self) -> None:
@@ -65,16 +75,16 @@ class TestFanOut:
                 yield number
 
         with ThreadPoolExecutor(4) as threads:
-            results = fan_out(threads, lambda item: item, listing(), 4)
+            results = fanned(threads, lambda item: item, listing(), 4)
             next(results)
             assert len(read) <= 4
             results.close()  # type: ignore[attr-defined]  # a generator
 
     def test_threads_are_optional(self) -> None:
-        assert list(fan_out(InlineExecutor(), lambda item: item * 2, range(5), 2)) == [0, 2, 4, 6, 8]
+        assert list(fanned(InlineExecutor(), lambda item: item * 2, range(5), 2)) == [0, 2, 4, 6, 8]
 
     def test_nothing_asked_for_nothing_done(self) -> None:
-        assert list(fan_out(InlineExecutor(), lambda item: item, [], 2)) == []
+        assert list(fanned(InlineExecutor(), lambda item: item, [], 2)) == []
 
     def test_a_listing_that_fails_raises_once_what_is_under_way_has_ended(self) -> None:
         work = Work()
@@ -85,7 +95,7 @@ class TestFanOut:
             raise ConnectionError(message)
 
         with ThreadPoolExecutor(8) as threads, pytest.raises(ConnectionError, match="page 2"):
-            list(fan_out(threads, work, listing(), 8))
+            list(fanned(threads, work, listing(), 8))
         assert (sorted(work.done), work.running) == ([0, 1, 2], 0)
 
     def test_work_that_fails_raises_and_nothing_new_is_begun(self) -> None:
@@ -99,13 +109,13 @@ class TestFanOut:
             return item
 
         with ThreadPoolExecutor(1) as threads, pytest.raises(ValueError, match="the third"):
-            list(fan_out(threads, work, range(100), 2))
+            list(fanned(threads, work, range(100), 2))
         assert len(begun) <= 5
 
     def test_who_leaves_early_waits_for_what_is_under_way(self) -> None:
         work = Work()
         with ThreadPoolExecutor(3) as threads:
-            results = fan_out(threads, work, range(100), 3)
+            results = fanned(threads, work, range(100), 3)
             next(results)
             results.close()  # type: ignore[attr-defined]  # a generator
             assert work.running == 0
@@ -120,7 +130,7 @@ class TestMemoryGate:
         most: list[int] = [0]
 
         def work(size: int) -> None:
-            with gate.admit(size):
+            with gate.admit(size, NEVER):
                 with lock:
                     held[0] += min(size, 100)
                     most[0] = max(most[0], held[0])
@@ -138,11 +148,11 @@ class TestMemoryGate:
 
         def small() -> str:
             waiting.set()
-            with gate.admit(1):
+            with gate.admit(1, NEVER):
                 return "through"
 
         with ThreadPoolExecutor(1) as threads:
-            with gate.admit(1000):
+            with gate.admit(1000, NEVER):
                 later = threads.submit(small)
                 assert waiting.wait(SECONDS_MAX)
                 assert not later.done()
@@ -151,16 +161,16 @@ class TestMemoryGate:
     def test_a_failure_gives_back_what_was_held(self) -> None:
         gate = MemoryGate(Runtime(), 100)
         for _ in range(3):
-            with pytest.raises(ZeroDivisionError), gate.admit(80):
+            with pytest.raises(ZeroDivisionError), gate.admit(80, NEVER):
                 _ = 1 / 0
-        with gate.admit(100):
+        with gate.admit(100, NEVER):
             pass
 
     def test_small_ones_go_many_at_a_time_and_huge_ones_by_two(self) -> None:
         gate = MemoryGate(Runtime())
         with ExitStack() as stack:
             for _ in range(20):
-                stack.enter_context(gate.admit(conversion_bytes(100_000)))
+                stack.enter_context(gate.admit(conversion_bytes(100_000), NEVER))
         assert 2 * CONVERSION_BYTES_MAX <= CONVERSIONS_BYTES_MAX < 3 * CONVERSION_BYTES_MAX
 
     def test_the_estimate_grows_with_the_source_up_to_a_maximum(self) -> None:

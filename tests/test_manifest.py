@@ -277,6 +277,7 @@ INDIFFERENT = {
     "OUTPUT_KMS_KEY_ID": "alias/outputs",
     "LOG_LEVEL": "DEBUG",
     "RETRIES_MAX": "1",
+    "RETRY_BUDGET": "100",
     "CONNECT_TIMEOUT_SECONDS": "9",
     "READ_TIMEOUT_SECONDS": "9",
     "PART_BYTES_MAX": "6000000",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from csv_transcode.runtime import Runtime
+from csv_transcode.s3.retries import BUDGET, repeat_by
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -12,12 +15,15 @@ def make_client(
     *,
     connections_max: int,
     retries_max: int = 5,
+    retry_budget: int = BUDGET,
     connect_timeout_seconds: float = 3,
     read_timeout_seconds: float = 15,
+    runtime: Runtime | None = None,
 ) -> S3Client:
     """Return a client for any number of threads, of which ``connections_max`` find a connection kept open.
 
-    A request is sent at most ``retries_max + 1`` times. ``read_timeout_seconds`` is the longest silence of a
+    A request is sent at most ``retries_max + 1`` times, and all of them together are repeated for ``retry_budget`` (see
+    ``repeat_by``); the waiting between is ``runtime``'s. ``read_timeout_seconds`` is the longest silence of a
     connection, not the longest answer: a stalled socket must not eat the invocation.
     """
     # Imported here because it takes 0.2 s, and asked directly because boto3 adds 0.04 s of resources and transfer
@@ -33,4 +39,5 @@ def make_client(
         tcp_keepalive=True,
     )
     client: S3Client = botocore.session.get_session().create_client("s3", config=config)
+    repeat_by(client, runtime or Runtime(), attempts_max=retries_max + 1, budget=retry_budget)
     return client

@@ -1,7 +1,7 @@
 """One object as a stream of bytes: ranges pinned to its ETag, read ahead, and asked again where an answer breaks off.
 
 botocore repeats requests but not the reading of their bodies, so that is done here: what came is kept, and the rest is
-asked for. All answers have the ETag of the first, so the bytes are those of one object or none.
+asked for, after a random while. All answers have the ETag of the first, so the bytes are those of one object or none.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class Source:
         self.etag = got.etag
         self.size = got.size
         self.version_id = got.version_id
+        self.metadata = got.metadata
         self._store = store
         self._first: GotObject | None = got
         self._whole: list[bytes] | None = None
@@ -121,7 +122,7 @@ class Source:
 
     def _stream(self) -> _Stream:
         first = self._take_first()
-        return _Stream(f"s3://{self.bucket}/{self.key}", self._ask, first, self._range_end(0))
+        return _Stream(f"s3://{self.bucket}/{self.key}", self._ask, self._store.rest, first, self._range_end(0))
 
     def _take_first(self) -> GotObject | None:
         """Return the answer that opened the source, once: its body cannot be read again."""
@@ -151,10 +152,16 @@ class _Stream:
     """The bytes of one object, in order, from as many answers as it takes; for one thread at a time."""
 
     def __init__(
-        self, name: str, ask: Callable[[int], tuple[GotObject, int]], first: GotObject | None, end: int
+        self,
+        name: str,
+        ask: Callable[[int], tuple[GotObject, int]],
+        rest: Callable[[int], None],
+        first: GotObject | None,
+        end: int,
     ) -> None:
         self._name = name
         self._ask = ask
+        self._rest = rest
         self._answer = first
         self._begin = 0  # of the answer
         self._end = end  # of what is wanted of it
@@ -184,6 +191,7 @@ class _Stream:
                     if self._begin < start:  # and some are in use
                         raise
                     pieces, self._offset = [], start
+                self._rest(broken - 1)
         return pieces
 
     def close(self) -> None:

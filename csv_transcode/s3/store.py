@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from urllib.parse import quote
 
 from csv_transcode.errors import ConflictError, PreconditionFailedError
+from csv_transcode.s3.delays import full_jitter
 from csv_transcode.s3.translation import foreign_errors, status_of, translated
+from csv_transcode.s3.watch import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, ObjectTypeDef
 
     from csv_transcode.runtime import Runtime
+    from csv_transcode.s3.watch import Watch
 
 ATTEMPT_ID: Final = "attempt-id"
+MARKER: Final = "csv-transcode"  # on every object that this package writes: which kind of output it is
 CONFLICT_REPEATS_MAX: Final = 5
-CONFLICT_DELAY_SECONDS: Final = 0.1  # before the first repeat at most; doubled for each further one
-_TOKEN_BYTES: Final = 4
+ARCHIVES: Final = ("GLACIER", "DEEP_ARCHIVE")  # GLACIER_IR is read like any other
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,12 @@ class ListedObject:
     etag: str
     storage_class: str
     last_modified: datetime
+    is_restored: bool = False  # from an archive, for the time being
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether a GET would be refused until the object is restored."""
+        return self.storage_class in ARCHIVES and not self.is_restored
 
 
 @dataclass(frozen=True)
@@ -137,11 +146,30 @@ class ObjectBody:
 
 
 class ObjectStore:
-    """One S3 client's requests. Every method raises the errors of ``csv_transcode.errors`` and no others."""
+    """One S3 client's requests. Every method raises the errors of ``csv_transcode.errors`` and no others.
 
-    def __init__(self, client: S3Client, runtime: Runtime) -> None:
+    ``owners`` says which account must own a bucket: every request there says so, and S3 refuses it where another one
+    does. What is written is encrypted with the KMS key ``kms_key_id``, or as the bucket has it. ``watch`` is told of
+    every answer to the client, so that of the stores of one client only one may have it.
+    """
+
+    def __init__(
+        self,
+        client: S3Client,
+        runtime: Runtime,
+        *,
+        owners: Mapping[str, str] | None = None,
+        kms_key_id: str | None = None,
+        watch: Watch | None = None,
+    ) -> None:
         self._client = client
         self._runtime = runtime
+        self._owners = dict(owners or {})
+        self._encryption: dict[str, Any] = (
+            {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
+        )
+        if watch is not None:
+            tell(client, watch, runtime.clock)
 
     @property
     def endpoint_url(self) -> str:
@@ -149,14 +177,23 @@ class ObjectStore:
         url: str = self._client.meta.endpoint_url
         return url
 
+    def owned(self, bucket: str) -> dict[str, Any]:
+        """Return ``bucket``, and the account that must own it if one is expected, as a request says it."""
+        return {"Bucket": bucket, **_given(ExpectedBucketOwner=self._owners.get(bucket))}
+
+    def rest(self, repeat: int) -> None:
+        """Wait before something is tried again for the ``repeat``-th time, from 0."""
+        self._runtime.sleep(full_jitter(self._runtime, repeat))
+
     def list_objects(self, bucket: str, prefix: str, start_after: str = "") -> Iterator[ListedObject]:
         """Yield the objects under ``prefix`` whose keys come after ``start_after``, in the order of their keys.
 
         A page that fails raises, after what the pages before it have yielded.
         """
         pages = self._client.get_paginator("list_objects_v2")
+        asked = {**self.owned(bucket), "Prefix": prefix, **_given(StartAfter=start_after or None)}
         with _translating(_request("ListObjectsV2", bucket, prefix)):
-            for page in pages.paginate(Bucket=bucket, Prefix=prefix, **_given(StartAfter=start_after or None)):
+            for page in pages.paginate(OptionalObjectAttributes=["RestoreStatus"], **asked):
                 yield from map(_listed, page.get("Contents", ()))
 
     @overload
@@ -201,7 +238,7 @@ class ObjectStore:
         ranged = _given(Range=byte_range and f"bytes={byte_range[0]}-{byte_range[1] - 1}")
         request = _request("GetObject", bucket, key)
         try:
-            answer = self._client.get_object(Bucket=bucket, Key=key, **pinned, **ranged)
+            answer = self._client.get_object(**self.owned(bucket), Key=key, **pinned, **ranged)
         except foreign_errors() as error:
             if status_of(error) == HTTPStatus.NOT_MODIFIED:
                 return None
@@ -214,7 +251,7 @@ class ObjectStore:
     def head(self, bucket: str, key: str) -> StoredObject | None:
         """Return what stands at ``key``; None where nothing does (or the bucket does not exist: HEAD says only 404)."""
         try:
-            answer = self._client.head_object(Bucket=bucket, Key=key)
+            answer = self._client.head_object(**self.owned(bucket), Key=key)
         except foreign_errors() as error:
             if status_of(error) == HTTPStatus.NOT_FOUND:
                 return None
@@ -231,41 +268,47 @@ class ObjectStore:
         *,
         condition: Condition,
         attempt_id: str,
+        marker: str,
         content_type: str,
-        metadata: Mapping[str, str] | None = None,
     ) -> StoredObject:
         """Make ``body`` the object at ``key``; PreconditionFailedError where ``condition`` does not hold.
 
         ``attempt_id`` must be new for every body: where the SDK repeats a request whose answer was lost, the condition
         fails because of the first one, and the attempt id at the object tells that from another writer's (contract
-        section 6, point 4). A conflict is repeated, and raised after CONFLICT_REPEATS_MAX repeats.
+        section 6, point 4). ``marker`` says at the object what kind of output it is. A conflict is repeated, and raised
+        after CONFLICT_REPEATS_MAX repeats.
         """
         parameters = {
             "Body": body,
             "ContentType": content_type,
-            "Metadata": _metadata(attempt_id, metadata),
+            "Metadata": _metadata(attempt_id, marker),
+            **self._encryption,
             **condition.parameters,
         }
-        for delay in self._conflict_delays():
+        for repeat in range(CONFLICT_REPEATS_MAX):
             with suppress(ConflictError):
                 return self._put(bucket, key, attempt_id, parameters)
-            self._runtime.sleep(delay)
+            self.rest(repeat)
         return self._put(bucket, key, attempt_id, parameters)
 
-    def create_upload(
-        self, bucket: str, key: str, *, attempt_id: str, content_type: str, metadata: Mapping[str, str] | None = None
-    ) -> str:
+    def create_upload(self, bucket: str, key: str, *, attempt_id: str, marker: str, content_type: str) -> str:
         """Create a multipart upload and return its id; it stands, and costs, until completed or aborted."""
         with _translating(_request("CreateMultipartUpload", bucket, key)):
             answer = self._client.create_multipart_upload(
-                Bucket=bucket, Key=key, ContentType=content_type, Metadata=_metadata(attempt_id, metadata)
+                **self.owned(bucket),
+                Key=key,
+                ContentType=content_type,
+                Metadata=_metadata(attempt_id, marker),
+                **self._encryption,
             )
         return answer["UploadId"]
 
     def upload_part(self, bucket: str, key: str, upload_id: str, number: int, body: bytes) -> str:
         """Upload part ``number`` (from 1) and return its ETag; PreconditionFailedError where the upload is gone."""
         with _translating(_request(f"UploadPart {number}", bucket, key)):
-            answer = self._client.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body)
+            answer = self._client.upload_part(
+                **self.owned(bucket), Key=key, UploadId=upload_id, PartNumber=number, Body=body
+            )
         return _unquoted(answer["ETag"])
 
     def complete_upload(
@@ -282,7 +325,7 @@ class ObjectStore:
         try:
             with _translating(request, if_match=condition.if_match is not None):
                 answer = self._client.complete_multipart_upload(
-                    Bucket=bucket,
+                    **self.owned(bucket),
                     Key=key,
                     UploadId=upload_id,
                     MultipartUpload={"Parts": parts},
@@ -297,20 +340,20 @@ class ObjectStore:
     def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
         """Abort a multipart upload; one that is gone already is as good."""
         with suppress(PreconditionFailedError), _translating(_request("AbortMultipartUpload", bucket, key)):
-            self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+            self._client.abort_multipart_upload(**self.owned(bucket), Key=key, UploadId=upload_id)
 
     def list_uploads(self, bucket: str, prefix: str) -> Iterator[ListedUpload]:
         """Yield the multipart uploads that stand under ``prefix``."""
         pages = self._client.get_paginator("list_multipart_uploads")
         with _translating(_request("ListMultipartUploads", bucket, prefix)):
-            for page in pages.paginate(Bucket=bucket, Prefix=prefix):
+            for page in pages.paginate(**self.owned(bucket), Prefix=prefix):
                 for upload in page.get("Uploads", ()):
                     yield ListedUpload(upload["Key"], upload["UploadId"], upload["Initiated"])
 
     def _put(self, bucket: str, key: str, attempt_id: str, parameters: dict[str, Any]) -> StoredObject:
         try:
             with _translating(_request("PutObject", bucket, key), if_match="IfMatch" in parameters):
-                answer = self._client.put_object(Bucket=bucket, Key=key, **parameters)
+                answer = self._client.put_object(**self.owned(bucket), Key=key, **parameters)
         except PreconditionFailedError:
             if ours := self._ours(bucket, key, attempt_id):
                 return ours
@@ -321,12 +364,6 @@ class ObjectStore:
         """Return the object at ``key`` if this very attempt has put it there."""
         found = self.head(bucket, key)
         return found if found and found.metadata.get(ATTEMPT_ID) == quote(attempt_id) else None
-
-    def _conflict_delays(self) -> Iterator[float]:
-        """Yield the seconds to wait before each repeat: random, so that two writers do not meet again."""
-        for repeat in range(CONFLICT_REPEATS_MAX):
-            fraction = int(self._runtime.token(_TOKEN_BYTES), 16) / 256**_TOKEN_BYTES
-            yield CONFLICT_DELAY_SECONDS * 2**repeat * fraction
 
 
 @contextmanager
@@ -353,8 +390,8 @@ def _unquoted(etag: str) -> str:
     return etag.strip('"')
 
 
-def _metadata(attempt_id: str, more: Mapping[str, str] | None) -> dict[str, str]:
-    return {name: quote(value) for name, value in {**(more or {}), ATTEMPT_ID: attempt_id}.items()}
+def _metadata(attempt_id: str, marker: str) -> dict[str, str]:
+    return {ATTEMPT_ID: quote(attempt_id), MARKER: quote(marker)}
 
 
 def _listed(entry: ObjectTypeDef) -> ListedObject:
@@ -364,6 +401,7 @@ def _listed(entry: ObjectTypeDef) -> ListedObject:
         etag=_unquoted(entry["ETag"]),
         storage_class=entry.get("StorageClass", "STANDARD"),
         last_modified=entry["LastModified"],
+        is_restored="RestoreExpiryDate" in entry.get("RestoreStatus", {}),
     )
 
 

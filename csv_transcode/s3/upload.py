@@ -40,6 +40,7 @@ class ObjectUpload:
         key: str,
         *,
         attempt_id: str,
+        marker: str,
         content_type: str,
         executor: Executor,
         part_bytes: int = PART_BYTES,
@@ -51,6 +52,7 @@ class ObjectUpload:
         self.upload_id: str | None = None
         self._store = store
         self._attempt_id = attempt_id
+        self._marker = marker
         self._content_type = content_type
         self._executor = executor
         self._part_bytes = part_bytes
@@ -137,7 +139,11 @@ class ObjectUpload:
     def _send_part(self) -> None:
         if self.upload_id is None:
             self.upload_id = self._store.create_upload(
-                self.bucket, self.key, attempt_id=self._attempt_id, content_type=self._content_type
+                self.bucket,
+                self.key,
+                attempt_id=self._attempt_id,
+                marker=self._marker,
+                content_type=self._content_type,
             )
         if len(self._in_flight) >= self._parts_in_flight:
             self._await_oldest()
@@ -158,6 +164,7 @@ class ObjectUpload:
             b"".join(self._pieces),
             condition=condition,
             attempt_id=self._attempt_id,
+            marker=self._marker,
             content_type=self._content_type,
         )
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-    from csv_transcode.s3.store import ObjectStore
+    from csv_transcode.s3.store import ObjectStore, StoredObject
 
 DOWNLOAD_BYTES_MAX: Final = 128 << 20
 # awswrangler takes these out of keys, wherever they stand, and would read another object.
@@ -35,11 +35,12 @@ _NULL_VERSION: Final = "null"  # the one version that can be overwritten
 class DownloadedSource:
     """One version of one object, whole in memory."""
 
-    def __init__(self, bucket: str, key: str, etag: str, version_id: str | None, content: memoryview) -> None:
+    def __init__(self, bucket: str, key: str, seen: StoredObject, content: memoryview) -> None:
         self.bucket = bucket
         self.key = key
-        self.etag = etag
-        self.version_id = version_id
+        self.etag = seen.etag
+        self.version_id = seen.version_id
+        self.metadata = seen.metadata
         self.size = len(content)
         self._content = content
 
@@ -84,7 +85,7 @@ def download_source(
         )
         raise LimitError(message)
     pinned = None if seen.version_id == _NULL_VERSION else seen.version_id
-    content = _download(client, bucket, key, pinned)
+    content = _download(client, store.owned(bucket), key, pinned)
     after = seen if pinned else store.head(bucket, key)
     if after is None or after.etag != seen.etag:
         message = f"s3://{bucket}/{key} changed while it was downloaded"
@@ -92,21 +93,23 @@ def download_source(
     if len(content) != seen.size:
         message = f"awswrangler.s3.download s3://{bucket}/{key}: {len(content)} bytes came, {seen.size} stand there"
         raise RetryableStoreError(message)
-    return DownloadedSource(bucket, key, seen.etag, seen.version_id, content)
+    return DownloadedSource(bucket, key, seen, content)
 
 
-def _download(client: S3Client, bucket: str, key: str, version_id: str | None) -> memoryview:
+def _download(client: S3Client, owned: dict[str, Any], key: str, version_id: str | None) -> memoryview:
     import awswrangler as wr  # noqa: PLC0415 -- half a second that only USE_WRANGLER pays
 
     buffer = io.BytesIO()
     session: Any = _SessionOfOneClient(client)
+    path = f"s3://{owned['Bucket']}/{key}"
     options: dict[str, Any] = {"version_id": version_id} if version_id else {}
+    more = {name: value for name, value in owned.items() if name != "Bucket"}  # the expected owner, for HEAD and GET
     try:
         wr.s3.download(
-            path=f"s3://{bucket}/{key}", local_file=buffer, use_threads=False, boto3_session=session, **options
+            path, buffer, use_threads=False, boto3_session=session, s3_additional_kwargs=more or None, **options
         )
     except foreign_errors() as error:
-        raise translated(error, f"awswrangler.s3.download s3://{bucket}/{key}") from error
+        raise translated(error, f"awswrangler.s3.download {path}") from error
     return buffer.getbuffer()
 
 

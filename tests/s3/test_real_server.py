@@ -42,6 +42,7 @@ def uploading(store: ObjectStore, attempt_id: str = "attempt-1") -> Iterator[Obj
             BUCKET,
             KEY,
             attempt_id=attempt_id,
+            marker="avro",
             content_type="application/avro",
             executor=threads,
             part_bytes=PART,
@@ -149,7 +150,9 @@ class TestLostAnswers:
     def test_a_conflict_of_a_put_is_repeated(self, seaweed_s3: S3Client, store: ObjectStore) -> None:
         answer(seaweed_s3, "PutObject", (409, "ConditionalRequestConflict"), None)
         sent = record(seaweed_s3)
-        store.put(BUCKET, KEY, b"ours", condition=Condition.absent(), attempt_id="1", content_type="text/csv")
+        store.put(
+            BUCKET, KEY, b"ours", condition=Condition.absent(), attempt_id="1", marker="avro", content_type="text/csv"
+        )
         assert (operations(sent), content(seaweed_s3)) == (["PutObject"] * 2, b"ours")
 
     def test_a_part_whose_answer_was_lost_counts_once(self, seaweed_s3: S3Client, store: ObjectStore) -> None:
@@ -179,7 +182,7 @@ class TestDamage:
     def test_an_object_damaged_on_its_way_here_is_asked_for_again(
         self, seaweed_s3: S3Client, store: ObjectStore
     ) -> None:
-        store.put(BUCKET, KEY, BODY, condition=Condition.none(), attempt_id="1", content_type="text/csv")
+        store.put(BUCKET, KEY, BODY, condition=Condition.none(), attempt_id="1", marker="avro", content_type="text/csv")
         flip_at(seaweed_s3, len(BODY) // 2)
         sent = record(seaweed_s3)
         with ThreadPoolExecutor(2) as threads:

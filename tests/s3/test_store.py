@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from csv_transcode import errors
-from csv_transcode.s3.store import CONFLICT_DELAY_SECONDS, CONFLICT_REPEATS_MAX, Condition, ObjectStore, StoredObject
+from csv_transcode.s3.delays import DELAY_SECONDS
+from csv_transcode.s3.store import CONFLICT_REPEATS_MAX, Condition, ObjectStore, StoredObject
 from tests.conftest import INPUT_BUCKET as BUCKET
 from tests.s3.faults import Slept, answer, before, list_by, lose_answer, operations, record
 
@@ -24,7 +25,9 @@ def put(
     store: ObjectStore, body: bytes = b"ours", condition: Condition | None = None, attempt_id: str = "attempt-1"
 ) -> StoredObject:
     condition = condition or Condition.none()
-    return store.put(BUCKET, KEY, body, condition=condition, attempt_id=attempt_id, content_type="text/csv")
+    return store.put(
+        BUCKET, KEY, body, condition=condition, attempt_id=attempt_id, marker="avro", content_type="text/csv"
+    )
 
 
 def content(client: S3Client) -> bytes:
@@ -130,7 +133,9 @@ class TestReading:
 
     def test_head_says_what_stands(self, store: ObjectStore) -> None:
         stored = put(store, b"12345")
-        assert store.head(BUCKET, KEY) == StoredObject(stored.etag, None, 5, {"attempt-id": "attempt-1"})
+        assert store.head(BUCKET, KEY) == StoredObject(
+            stored.etag, None, 5, {"attempt-id": "attempt-1", "csv-transcode": "avro"}
+        )
 
 
 class TestPut:
@@ -153,13 +158,10 @@ class TestPut:
             [None, None],
         ]
 
-    def test_metadata_is_ascii_and_carries_the_attempt(self, store: ObjectStore, s3: S3Client) -> None:
-        metadata = {"source": "in/ä b.csv"}
-        store.put(
-            BUCKET, KEY, b"", condition=Condition.none(), attempt_id="1", content_type="text/csv", metadata=metadata
-        )
+    def test_metadata_is_ascii_and_carries_the_attempt_and_the_marker(self, store: ObjectStore, s3: S3Client) -> None:
+        store.put(BUCKET, KEY, b"", condition=Condition.none(), attempt_id="ä 1", marker="é", content_type="text/csv")
         found = s3.head_object(Bucket=BUCKET, Key=KEY)["Metadata"]
-        assert found == {"source": "in/%C3%A4%20b.csv", "attempt-id": "1"}
+        assert found == {"attempt-id": "%C3%A4%201", "csv-transcode": "%C3%A9"}
 
     def test_an_object_that_stands_is_not_replaced(self, store: ObjectStore, s3: S3Client) -> None:
         put(store, b"theirs", attempt_id="attempt-0")
@@ -204,7 +206,7 @@ class TestConflict:
         answer(s3, "PutObject", *[(409, "ConditionalRequestConflict")] * 3)
         put(store)
         assert operations(sent) == ["PutObject"] * 4
-        assert slept == pytest.approx([CONFLICT_DELAY_SECONDS / 2, CONFLICT_DELAY_SECONDS * 2, 0])
+        assert slept == pytest.approx([DELAY_SECONDS / 2, DELAY_SECONDS * 2, 0])
 
     def test_it_is_raised_after_the_last_repeat(self, s3: S3Client) -> None:
         slept = Slept()

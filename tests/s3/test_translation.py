@@ -110,8 +110,12 @@ def test_every_method_translates(store: ObjectStore) -> None:
         "ListObjectsV2": lambda: list(store.list_objects("b-1", "k")),
         "GetObject": lambda: store.get("b-1", "k"),
         "HeadObject": lambda: store.head("b-1", "k"),
-        "PutObject": lambda: store.put("b-1", "k", b"", condition=condition, attempt_id="a", content_type="t"),
-        "CreateMultipartUpload": lambda: store.create_upload("b-1", "k", attempt_id="a", content_type="t"),
+        "PutObject": lambda: store.put(
+            "b-1", "k", b"", condition=condition, attempt_id="a", marker="avro", content_type="t"
+        ),
+        "CreateMultipartUpload": lambda: store.create_upload(
+            "b-1", "k", attempt_id="a", marker="avro", content_type="t"
+        ),
         "UploadPart": lambda: store.upload_part("b-1", "k", "u", 1, b""),
         "CompleteMultipartUpload": lambda: store.complete_upload(
             "b-1", "k", "u", ["e"], condition=condition, attempt_id="a"
@@ -132,13 +136,13 @@ def test_a_missing_object_is_a_condition_not_met_where_an_etag_was_asked_for(sto
     answer(store._client, "PutObject", (404, "NoSuchKey"))
     answer(store._client, "HeadObject", (404, ""))
     with pytest.raises(errors.PreconditionFailedError, match="NoSuchKey"):
-        store.put("b-1", "k", b"", condition=Condition.matches("e"), attempt_id="a", content_type="t")
+        store.put("b-1", "k", b"", condition=Condition.matches("e"), attempt_id="a", marker="avro", content_type="t")
 
 
 def test_a_missing_bucket_is_never_a_condition_not_met(store: ObjectStore) -> None:
     answer(store._client, "PutObject", (404, "NoSuchBucket"))
     with pytest.raises(errors.BucketNotFoundError):
-        store.put("b-1", "k", b"", condition=Condition.matches("e"), attempt_id="a", content_type="t")
+        store.put("b-1", "k", b"", condition=Condition.matches("e"), attempt_id="a", marker="avro", content_type="t")
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", ""], ids=["get", "head"])

@@ -40,6 +40,7 @@ def upload_to(
         BUCKET,
         KEY,
         attempt_id="attempt-1",
+        marker="avro",
         content_type="application/avro",
         executor=executor or InlineExecutor(),
         part_bytes=part_bytes,
@@ -86,7 +87,7 @@ class TestRequests:
         assert (upload.upload_id is None) == (expected == ["PutObject"])
         found = s3.head_object(Bucket=BUCKET, Key=KEY)
         assert (f'"{stored.etag}"', found["ContentType"]) == (found["ETag"], "application/avro")
-        assert found["Metadata"] == {"attempt-id": "attempt-1"}
+        assert found["Metadata"] == {"attempt-id": "attempt-1", "csv-transcode": "avro"}
         assert uploads(s3) == []
 
     def test_nothing_is_visible_before_it_is_published(self, store: ObjectStore, s3: S3Client) -> None:
