@@ -102,8 +102,12 @@ class S3DataProcessor:
             retries_max=settings.retries_max,
             connect_timeout_seconds=settings.connect_timeout_seconds,
             read_timeout_seconds=settings.read_timeout_seconds,
+            retry_budget=settings.retry_budget,
+            runtime=self._runtime,
         )
-        self._store = ObjectStore(self._client, self._runtime)
+        self._store = ObjectStore(
+            self._client, self._runtime, owners=settings.owners, kms_key_id=settings.output_kms_key_id
+        )
         self._cache = ObjectCache(self._store, self._runtime, settings.cache_size)
         self._making = self._runtime.condition()
         self._made: _Machinery | None = None
@@ -288,6 +292,7 @@ class S3DataProcessor:
             bucket,
             key,
             attempt_id=self._runtime.token(ATTEMPT_ID_BYTES),
+            marker=format_name,
             content_type=CONTENT_TYPES[format_name],
             executor=self._machinery.io,
             part_bytes=self.settings.part_bytes,
