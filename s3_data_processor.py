@@ -196,12 +196,12 @@ class S3DataProcessor:
         there every object has been dealt with.
         """
         begun = self._runtime.clock()
+        pace = Pace(deadline.begun(self.settings.deadline_margin_seconds), self._runtime)
+        asked = _Asked(invocation, self._listed, pace.deadline)
         results = [ObjectResult(one.key, Outcome.SKIPPED, one.reason) for one in invocation.skipped]
 
         def work(obj: EventObject) -> ObjectResult:
             return self._handle_one(obj, invocation, pace)
-        pace = Pace(deadline.begun(self.settings.deadline_margin_seconds), self._runtime)
-        asked = _Asked(invocation, self._listed, pace.deadline)
 
         for result in fanout.fan_out(
             self._machinery.objects,
@@ -333,11 +333,6 @@ class S3DataProcessor:
         )
 
 
-def _require_same_buckets(settings: Settings, input_bucket: str, output_bucket: str) -> None:
-    if (settings.input_bucket, settings.output_bucket) != (input_bucket, output_bucket):
-        message = (
-            f"the settings are for {settings.input_bucket!r} and {settings.output_bucket!r}, "
-            f"the arguments say {input_bucket!r} and {output_bucket!r}"
 class _Asked:
     """What an invocation asks for, as far as it is come to: its objects, or a listing until the time is over."""
 
@@ -377,6 +372,11 @@ def _given_up(obj: EventObject) -> ObjectResult:
     return ObjectResult(obj.key, Outcome.DEFERRED, "the function's time was over before it was done", retryable=True)
 
 
+def _require_same_buckets(settings: Settings, input_bucket: str, output_bucket: str) -> None:
+    if (settings.input_bucket, settings.output_bucket) != (input_bucket, output_bucket):
+        message = (
+            f"the settings are for {settings.input_bucket!r} and {settings.output_bucket!r}, "
+            f"the arguments say {input_bucket!r} and {output_bucket!r}"
         )
         raise SettingsError(message)
 

@@ -18,6 +18,7 @@ from csv_transcode.errors import (
     ArchivedError,
     ConflictError,
     ContendedError,
+    DeadlineError,
     PreconditionFailedError,
     RejectedError,
     TranscodeError,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from csv_transcode.commit import StandingManifest
+    from csv_transcode.deadline import Deadline, Pace, Progress
     from csv_transcode.events import EventObject
     from csv_transcode.fanout import MemoryGate
     from csv_transcode.keys import MappedKeys
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 
 START_OVERS_MAX: Final = 8
 ATTEMPT_ID_BYTES: Final = 16
+_LEVELS: Final = {Outcome.FAILED: logging.ERROR, Outcome.DEFERRED: logging.WARNING}
 CONTENT_TYPES: Final = {
     "parquet": "application/vnd.apache.parquet",
     "avro": "application/avro",
@@ -82,14 +85,14 @@ class OpenSource(Protocol):
 
 @dataclass(frozen=True)
 class Workplace:
-    """What conversions share: the store, threads, the memory gate, and how a source is opened."""
+    """What conversions share: the store, threads, the memory gate, and how a source is opened (by which threads)."""
 
     store: ObjectStore
     runtime: Runtime
     pools: Pools
     io: Executor
     gate: MemoryGate
-    open_source: Callable[[EventObject, str | None], OpenSource | None]
+    open_source: Callable[[EventObject, str | None, Executor], OpenSource | None]
 
 
 def plan_of(settings: Settings) -> Plan:
@@ -135,25 +138,34 @@ class ObjectConverter:
         self._at = workplace
         self._log = get_logger()
 
-    def convert(self, obj: EventObject, *, force: bool = False) -> ObjectResult:
+    def convert(self, obj: EventObject, pace: Pace, *, force: bool = False) -> ObjectResult:
         """Convert one object; what becomes of it is in the result, and none of the project's own errors is raised.
 
         ``force`` converts even what stands converted.
         """
         begun = self._at.runtime.clock()
-        visit = _Visit(obj, self._settings.key_map.map(obj.key), force=force)
+        visit = _Visit(obj, self._settings.key_map.map(obj.key), pace, force=force)
         try:
-            result = self._convert(visit)
+            result = self._convert_in_time(visit)
         except ArchivedError as error:
             result = ObjectResult(obj.key, Outcome.SKIPPED, f"archived: {error}")
+        except DeadlineError as error:
+            result = _unconverted(obj.key, Outcome.DEFERRED, error)
         except TranscodeError as error:
             self._record_failure(visit, error)
-            result = ObjectResult(
-                obj.key, Outcome.FAILED, str(error), error=_without_frames(error), retryable=error.retryable
-            )
+            result = _unconverted(obj.key, Outcome.FAILED, error)
         result = replace(result, seconds=self._at.runtime.clock() - begun)
         _log_result(self._log, result)
         return result
+
+    def _convert_in_time(self, visit: _Visit) -> ObjectResult:
+        """Convert the object; what is cut short, and would be so again, raises TooLongError."""
+        try:
+            return self._convert(visit)
+        except DeadlineError:
+            if visit.progress is not None:
+                visit.pace.cut_short(visit.progress)
+            raise
 
     def _convert(self, visit: _Visit) -> ObjectResult:
         """Start over, at most START_OVERS_MAX times, while other writers or a new version of the source are first."""
@@ -168,26 +180,36 @@ class ObjectConverter:
         raise ContendedError(message) from lost
 
     def _attempt(self, visit: _Visit, *, claim: bool) -> ObjectResult:
-        obj = visit.obj
+        obj, deadline = visit.obj, visit.pace.deadline
+        deadline.require()
         standing = read_manifest(self._at.store, self._settings.output_bucket, visit.keys.manifest)
         converted = None if visit.force else standing.converted_etag(self._fingerprint)
         with ExitStack() as stack:
             size = self._size_before_download(obj)
-            self._admit(stack, size)
-            source = self._at.open_source(obj, converted)
+            self._admit(stack, size, deadline)
+            source = self._at.open_source(obj, converted, deadline.bounding(self._at.io))
             if source is None:
                 return ObjectResult(obj.key, Outcome.SKIPPED, "converted already, from this version and settings")
             stack.callback(source.close)
             if size is None:
-                self._admit(stack, source.size)
+                self._admit(stack, source.size, deadline)
             visit.source = SourceRef(source.bucket, obj.key, source.version_id, source.etag, source.size)
-            outputs = _Outputs(self._settings, self._at, visit.keys, self._at.runtime.token(ATTEMPT_ID_BYTES))
+            visit.progress = visit.pace.begin(source.size)
+            outputs = self._outputs(visit.keys, deadline)
             stack.callback(outputs.abort)
-            done = transcode(source.chunks, outputs.open, self._plan, self._at.pools)
+            pools = self._at.pools.before(deadline)
+            done = transcode(visit.progress.counting(source.chunks), outputs.open, self._plan, pools)
             if done is None:
                 return ObjectResult(obj.key, Outcome.SKIPPED, "empty: it holds no record, and no header")
+            deadline.require()  # from here on it is finished, if it can be
             manifest = self._publish(visit, visit.source, outputs, done, standing, claim=claim)
+        visit.pace.finished(visit.progress)
         return _converted(obj.key, manifest)
+
+    def _outputs(self, keys: MappedKeys, deadline: Deadline) -> _Outputs:
+        """Return the uploads of an attempt that begins now."""
+        attempt_id = self._at.runtime.token(ATTEMPT_ID_BYTES)
+        return _Outputs(self._settings, self._at, keys, attempt_id, deadline.bounding(self._at.io))
 
     def _size_before_download(self, obj: EventObject) -> int | None:
         """Return the object's size if it is known, or has to be: awswrangler opens an object by downloading it."""
@@ -196,10 +218,10 @@ class ObjectConverter:
         seen = self._at.store.head(self._settings.input_bucket, obj.key)
         return None if seen is None else seen.size
 
-    def _admit(self, stack: ExitStack, size: int | None) -> None:
+    def _admit(self, stack: ExitStack, size: int | None, deadline: Deadline) -> None:
         if size is not None:
             downloaded = size if self._settings.use_wrangler else 0
-            stack.enter_context(self._at.gate.admit(conversion_bytes(size) + downloaded))
+            stack.enter_context(self._at.gate.admit(conversion_bytes(size) + downloaded, deadline))
 
     def _publish(
         self,
@@ -260,23 +282,28 @@ class ObjectConverter:
 
 @dataclass
 class _Visit:
-    """One object, and the version of it that was seen last."""
+    """One object, the version of it that was seen last, and how far its conversion has come."""
 
     obj: EventObject
     keys: MappedKeys
+    pace: Pace
     force: bool
     source: SourceRef | None = None
+    progress: Progress | None = None
 
 
 class _Outputs:
     """The uploads of one attempt."""
 
-    def __init__(self, settings: Settings, at: Workplace, keys: MappedKeys, attempt_id: str) -> None:
+    def __init__(
+        self, settings: Settings, at: Workplace, keys: MappedKeys, attempt_id: str, executor: Executor
+    ) -> None:
         self.attempt_id = attempt_id
         self.uploads: dict[str, ObjectUpload] = {}
         self._settings = settings
         self._at = at
         self._keys = keys
+        self._executor = executor
 
     def open(self) -> Mapping[str, ObjectUpload]:
         """Return a fresh upload for every format, once a pass."""
@@ -317,7 +344,7 @@ class _Outputs:
             attempt_id=self.attempt_id,
             marker=name,
             content_type=CONTENT_TYPES[name],
-            executor=self._at.io,
+            executor=self._executor,
             part_bytes=self._settings.part_bytes,
         )
 
@@ -345,6 +372,10 @@ def _entries(schema: Schema) -> tuple[SchemaEntry, ...]:
         )
         for column, name in zip(schema.columns, names, strict=True)
     )
+
+
+def _unconverted(key: str, outcome: Outcome, error: TranscodeError) -> ObjectResult:
+    return ObjectResult(key, outcome, str(error), error=_without_frames(error), retryable=error.retryable)
 
 
 def _without_frames(error: TranscodeError) -> TranscodeError:
@@ -388,7 +419,7 @@ def _converted(key: str, manifest: Manifest) -> ObjectResult:
 
 
 def _log_result(log: logging.Logger, result: ObjectResult) -> None:
-    level = logging.ERROR if result.outcome is Outcome.FAILED else logging.INFO
+    level = _LEVELS.get(result.outcome, logging.INFO)
     records = asdict(result.records) if result.records else None
     log_event(
         log,
