@@ -1,0 +1,141 @@
+"""The product's own S3 client over a transport that is given, on a simulated clock, and quicker than otherwise.
+
+Replaced are the HTTP session, and what the SDK takes from the machine: sleep and chance. Left out is what no answer
+depends on: signatures (the server does not verify them), and the SDK's introduction of itself. Remembered is what is
+the same every time: a bucket's address, a moment's meaning. Requests are built, repeated and parsed as always.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import MutableMapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
+
+import botocore.awsrequest
+import botocore.endpoint
+import botocore.hooks
+import botocore.parsers
+import botocore.retries.standard
+import botocore.signers
+import botocore.useragent
+from botocore.regions import EndpointRulesetResolver
+
+from csv_transcode.s3.client import make_client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_s3 import S3Client
+
+NOBODY: Final = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+_moment = functools.cache(botocore.parsers.DEFAULT_TIMESTAMP_PARSER)
+_RETRY: Final = "retry-config-s3"
+_SEED: Final = "seed-max-attempts-s3"
+_clients: dict[tuple[Any, ...], tuple[Any, int]] = {}
+
+
+class Machine:
+    """Sleep and chance for the SDK."""
+
+    def __init__(self, sleep: Callable[[float], None], random: Callable[[], float]) -> None:
+        self.sleep = sleep
+        self.random = random
+
+
+@contextmanager
+def simulated_sdk(machine: Machine) -> Iterator[None]:
+    """Let every client made or asked here sleep and draw by ``machine``."""
+    resolve = EndpointRulesetResolver.construct_endpoint
+    addresses: dict[tuple[int, str, str], Any] = {}
+
+    def construct(resolver: Any, operation_model: Any, call_args: Any, request_context: Any) -> Any:
+        name = (id(resolver), operation_model.name, (call_args or {}).get("Bucket", ""))
+        if name not in addresses:
+            addresses[name] = resolve(resolver, operation_model, call_args, request_context)
+        return addresses[name]
+
+    aliases = functools.cache(botocore.hooks.EventAliaser(None)._alias_event_name)
+    with (
+        mock.patch.object(botocore.hooks.EventAliaser, "_alias_event_name", lambda _, name: aliases(name)),
+        mock.patch.object(botocore.parsers, "DEFAULT_TIMESTAMP_PARSER", _moment),
+        mock.patch.object(botocore.awsrequest, "HeadersDict", Headers),
+        mock.patch.object(botocore.endpoint, "time", machine),
+        mock.patch.object(botocore.endpoint.uuid, "uuid4", return_value="simulated"),
+        mock.patch.object(botocore.signers.RequestSigner, "sign", return_value=None),
+        mock.patch.object(botocore.useragent.UserAgentString, "to_string", return_value="simulated"),
+        mock.patch.object(EndpointRulesetResolver, "construct_endpoint", construct),
+    ):
+        yield
+
+
+class Headers(MutableMapping[str, Any]):
+    """What the SDK's own dictionary of headers is, without an object a look-up."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._items: dict[str, tuple[str, Any]] = {}
+        self.update(*args, **kwargs)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._items[name.lower()] = (name, value)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._items[name.lower()][1]
+
+    def __delitem__(self, name: str) -> None:
+        del self._items[name.lower()]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._items
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._items.get(name.lower(), (name, default))[1]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._items.values())
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def copy(self) -> Headers:
+        return Headers(self.items())
+
+
+def client_over(transport: Any, machine: Machine, **limits: Any) -> S3Client:
+    """Return the client that the product makes under these limits, with its requests going to ``transport``.
+
+    Made once a process for any limits, and copied: what a client remembers of its requests (the retry quota, handlers
+    hung into it) is each copy's own.
+    """
+    name = tuple(sorted(limits.items()))
+    if name not in _clients:
+        with mock.patch.dict("os.environ", NOBODY):
+            _clients[name] = make_client(**limits), limits["retries_max"] + 1
+    made, attempts_max = _clients[name]
+    client: S3Client = _copied(made, transport, machine, attempts_max)
+    return client
+
+
+def _copied(made: Any, transport: Any, machine: Machine, attempts_max: int) -> Any:
+    client = object.__new__(type(made))
+    client.__dict__.update(made.__dict__)
+    events = copy.copy(made.meta.events)
+    client.meta = copy.copy(made.meta)
+    client.meta.events = events
+    client._endpoint = copy.copy(made._endpoint)
+    client._endpoint._event_emitter = events
+    client._endpoint.http_session = transport
+    for name, unique_id in (("needs-retry.s3", _RETRY), ("request-created.s3", _SEED)):
+        events.unregister(name, unique_id=unique_id)
+    handler = botocore.retries.standard.register_retry_handler(client, attempts_max)
+    handler._retry_policy._retry_backoff._random = machine.random
+    return client
