@@ -117,38 +117,49 @@ class Commit:
         empty = {name for name in optional if uploads[name].bytes_written == 0}
         if standing.etag is None and not claim:
             absent = {name: Condition.absent() for name in uploads if name not in empty}
-            return self._put_all(uploads, describe, absent, Condition.absent())
+            # First the outputs: who loses one of them has put nothing that another's manifest would have to name.
+            stored = self._published(uploads, {name: at for name, at in absent.items() if name not in optional})
+            rest = {name: at for name, at in absent.items() if name in optional}
+            return self._finish(uploads, describe, stored, rest, Condition.absent())
         claimed = self._claim(standing)
         seen = {name: self._seen(upload.key) for name, upload in uploads.items()}
         conditions = {name: at for name, at in seen.items() if name not in empty or at != Condition.absent()}
         self._require_claim(claimed)
-        try:
-            return self._put_all(uploads, describe, conditions, Condition.matches(claimed))
-        except TranscodeError:
-            self._withdraw_untrue()
-            raise
+        return self._finish(uploads, describe, {}, conditions, Condition.matches(claimed))
 
-    def _put_all(
+    def _finish(
         self,
         uploads: Mapping[str, Publishable],
         describe: Callable[[Mapping[str, StoredObject]], Manifest],
+        stored: Mapping[str, StoredObject],
         conditions: Mapping[str, Condition],
         expected: Condition,
     ) -> Manifest:
-        """Put the uploads that have a condition, all at once, and then the committed manifest on what is expected."""
+        """Put what has a condition, beside what is ``stored``; and then the committed manifest on what is expected."""
+        try:
+            manifest = describe({**stored, **self._published(uploads, conditions)})
+            manifest.check_counts()
+            self._put(manifest, expected, "commit")
+        except TranscodeError:
+            if conditions:
+                self._withdraw_untrue()
+            raise
+        return manifest
+
+    def _published(
+        self, uploads: Mapping[str, Publishable], conditions: Mapping[str, Condition]
+    ) -> dict[str, StoredObject]:
+        """Put some uploads, all at once."""
         published: dict[str, Future[StoredObject]] = {}
         try:
             for name, condition in conditions.items():
                 published[name] = self.executor.submit(uploads[name].publish, condition)
         finally:
             wait(published.values())  # all of them end before any error is raised, and before the uploads are aborted
-        manifest = describe({name: future.result() for name, future in published.items()})
-        manifest.check_counts()
-        self._put(manifest, expected, "commit")
-        return manifest
+        return {name: future.result() for name, future in published.items()}
 
     def _withdraw_untrue(self) -> None:
-        """Make a committed manifest pending where one of its outputs does not stand, for it may be this attempt's."""
+        """Make a committed manifest pending where it does not name what stands, for that may be this attempt's."""
         standing = read_manifest(self.store, self.bucket, self.keys.manifest)
         manifest = standing.manifest
         if manifest is None or not manifest.is_committed:
@@ -156,9 +167,14 @@ class Commit:
         named = [(output.key, output.etag) for output in manifest.outputs]
         if manifest.rejects:
             named.append((manifest.rejects.key, manifest.rejects.etag))
-        if any(self._seen(key) != Condition.matches(etag) for key, etag in named):
+        if any(self._seen(key) != Condition.matches(etag) for key, etag in named) or self._has_stray_rejects(manifest):
             pending = Manifest.pending(manifest.source, manifest.settings_fingerprint, self.attempt_id)
             self._put(pending, standing.condition, "withdraw")
+
+    def _has_stray_rejects(self, manifest: Manifest) -> bool:
+        """Say whether rejects stand though the manifest names none: not an empty object in the place of others."""
+        found = None if manifest.rejects else self.store.head(self.bucket, self.keys.rejects)
+        return found is not None and found.size != 0
 
     def _claim(self, standing: StandingManifest) -> str:
         """Put the pending manifest in the place of the one that was read; return its ETag."""

@@ -457,18 +457,7 @@ class TestRejects:
         [
             pytest.param(None, MORE_RAGGED, RAGGED, id="some, over some at once", marks=pytest.mark.long),
             pytest.param(None, MORE_RAGGED, ONE, id="some, over none at once", marks=pytest.mark.long),
-            pytest.param(
-                *(None, THREE, RAGGED),
-                id="none, over some at once",
-                marks=(
-                    pytest.mark.long,
-                    pytest.mark.xfail(
-                        reason="rejects put where nothing stood stay beside the manifest that came first, "
-                        "which has none",
-                        strict=True,
-                    ),
-                ),
-            ),
+            pytest.param(None, THREE, RAGGED, id="none, over some at once", marks=pytest.mark.long),
             pytest.param(OLD_RAGGED, MORE_RAGGED, RAGGED, id="some, over some that stood", marks=pytest.mark.long),
             pytest.param(
                 OLD_RAGGED, MORE_RAGGED, ONE, id="some, over none, over some that stood", marks=pytest.mark.long

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Self
 
-from csv_transcode.errors import RetryableStoreError, StoreError
+from csv_transcode.errors import PreconditionFailedError, RetryableStoreError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -145,6 +145,10 @@ class Source:
             got.body.close()
             message = f"GetObject s3://{self.bucket}/{self.key}: asked for byte {start}, answered from {got.start}"
             raise StoreError(message)
+        if got.size != self.size:  # the answer that opened it was cut short, its length too
+            got.body.close()
+            message = f"GetObject s3://{self.bucket}/{self.key}: {got.size} bytes, and {self.size} when it was opened"
+            raise PreconditionFailedError(message)
         return got, stop
 
 
