@@ -185,7 +185,7 @@ def read_json(text: object, where: str) -> object:
         raise EventError(message)
     try:
         found: object = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except (ValueError, RecursionError):  # msgspec's own errors are ValueErrors
         message = f"{where} is no JSON ({len(text)} characters)"
         raise EventError(message) from None
     return found
