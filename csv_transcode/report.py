@@ -245,7 +245,8 @@ def _named(what: str, missed: Sequence[ObjectResult], report: RunReport) -> str:
     lines = [f"{one.key[:KEY_SHOWN_MAX]}: {(one.reason or one.outcome)[:REASON_SHOWN_MAX]}" for one in urgent]
     more = len(missed) - len(lines)
     lines += [f"and {more} more"] if more > 0 else []
-    lines += [f"not listed to the end: goes on after {report.next[:KEY_SHOWN_MAX]!r}"] if report.next else []
+    if report.next is not None:
+        lines.append(f"not listed to the end: goes on after {report.next[:KEY_SHOWN_MAX]!r}")
     return "\n  ".join([f"{len(missed)} of {len(report.results)} files {what}:", *lines])
 
 
