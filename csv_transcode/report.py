@@ -242,12 +242,20 @@ def _may_pass(result: ObjectResult) -> bool:
 def _named(what: str, missed: Sequence[ObjectResult], report: RunReport) -> str:
     """Return the message that names the first of ``missed``, counts the rest, and says where a cut listing goes on."""
     urgent = _urgent(missed)[:FAILURES_NAMED_MAX]
-    lines = [f"{one.key[:KEY_SHOWN_MAX]}: {(one.reason or one.outcome)[:REASON_SHOWN_MAX]}" for one in urgent]
+    lines = [
+        f"{_printable(one.key[:KEY_SHOWN_MAX])}: {_printable((one.reason or one.outcome)[:REASON_SHOWN_MAX])}"
+        for one in urgent
+    ]
     more = len(missed) - len(lines)
     lines += [f"and {more} more"] if more > 0 else []
     if report.next is not None:
         lines.append(f"not listed to the end: goes on after {report.next[:KEY_SHOWN_MAX]!r}")
     return "\n  ".join([f"{len(missed)} of {len(report.results)} files {what}:", *lines])
+
+
+def _printable(text: str) -> str:
+    """Return the text with control characters escaped: Lambda logs an exception as it is, line ends and all."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _cause(missed: Sequence[ObjectResult]) -> BaseException | None:

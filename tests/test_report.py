@@ -240,6 +240,18 @@ def test_an_exception_names_the_first_ten_failures_and_counts_the_rest() -> None
     assert len(str(caught.value)) < 12_000
 
 
+@pytest.mark.parametrize(
+    ("kind", "raised"), [(EventKind.SNS, FilesFailedError), (EventKind.STEP_FUNCTIONS, RetryableError)]
+)
+def test_a_key_cannot_forge_a_line_of_the_log(kind: EventKind, raised: type[Exception]) -> None:
+    result = ObjectResult("in/é\n[ERROR] forged\x1b[31m\u2028.csv", Outcome.DEFERRED, "line 1\r\nline 2")
+    with pytest.raises(raised) as caught:
+        answer(Invocation(kind), RunReport((result,)))
+    assert str(caught.value).splitlines()[1:] == [
+        r"  in/é\n[ERROR] forged\x1b[31m\u2028.csv: line 1\r\nline 2",
+    ]
+
+
 def test_an_exception_keeps_the_first_failure_s_cause() -> None:
     cause = ValueError("why")
     results = (DEFERRED, FAILED, ObjectResult("in/x.csv", Outcome.FAILED, error=cause))
