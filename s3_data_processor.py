@@ -18,6 +18,7 @@ from csv_transcode.events import EventKind, EventObject, Invocation, Sweep
 from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
 from csv_transcode.formats.parquet import ParquetEncoder
 from csv_transcode.manifest import fingerprint
+from csv_transcode.memory_budget import MemoryBudget
 from csv_transcode.pipeline import Pools, read_table
 from csv_transcode.report import ObjectResult, Outcome, RunReport
 from csv_transcode.runtime import Runtime
@@ -96,9 +97,10 @@ class S3DataProcessor:
         self.settings = settings
         self.key_map: KeyMap = settings.key_map
         self._runtime = runtime or Runtime()
-        self._io_threads = settings.max_workers + IO_THREADS_EXTRA
+        self._budget = MemoryBudget.of(settings, self._runtime)
+        self._io_threads = self._budget.workers + IO_THREADS_EXTRA
         self._client = s3_client or make_client(
-            connections_max=settings.max_workers + self._io_threads,
+            connections_max=self._budget.workers + self._io_threads,
             retries_max=settings.retries_max,
             connect_timeout_seconds=settings.connect_timeout_seconds,
             read_timeout_seconds=settings.read_timeout_seconds,
@@ -108,7 +110,7 @@ class S3DataProcessor:
         self._store = ObjectStore(
             self._client, self._runtime, owners=settings.owners, kms_key_id=settings.output_kms_key_id
         )
-        self._cache = ObjectCache(self._store, self._runtime, settings.cache_size)
+        self._cache = ObjectCache(self._store, self._runtime, settings.cache_size, self._budget.cache_bytes)
         self._making = self._runtime.condition()
         self._made: _Machinery | None = None
 
@@ -207,7 +209,7 @@ class S3DataProcessor:
             self._machinery.objects,
             work,
             asked,
-            lambda: self.settings.max_workers,
+            lambda: self._budget.workers,
             deadline=pace.deadline,
             given_up=_given_up,
         ):
@@ -295,7 +297,7 @@ class S3DataProcessor:
             marker=format_name,
             content_type=CONTENT_TYPES[format_name],
             executor=self._machinery.io,
-            part_bytes=self.settings.part_bytes,
+            part_bytes=self._budget.part_bytes,
         )
 
     # ------------------------------------------------------------------ threads, made when they are first needed
@@ -309,11 +311,12 @@ class S3DataProcessor:
             return self._made
 
     def _make(self) -> _Machinery:
-        runtime, cores = self._runtime, self._runtime.cores
-        objects, io = runtime.executor(self.settings.max_workers, "object"), runtime.executor(self._io_threads, "io")
-        pools = Pools(runtime.executor(cores, "decode"), runtime.executor(cores, "encode"), window=cores + 1)
-        gate = fanout.MemoryGate(runtime)
-        workplace = Workplace(self._store, runtime, pools, io, gate, self._open_source)
+        runtime, budget = self._runtime, self._budget
+        objects, io = runtime.executor(budget.workers, "object"), runtime.executor(self._io_threads, "io")
+        decode, encode = runtime.executor(budget.threads, "decode"), runtime.executor(budget.threads, "encode")
+        pools = Pools(decode, encode, budget.window)
+        gate = fanout.MemoryGate(runtime, budget.conversions_bytes)
+        workplace = Workplace(self._store, runtime, pools, io, gate, budget, self._open_source)
         return _Machinery(objects, io, pools, ObjectConverter(self.settings, workplace))
 
     def _open_source(
@@ -328,7 +331,7 @@ class S3DataProcessor:
             obj.key,
             size_hint=obj.size,
             if_none_match=if_none_match,
-            part_bytes=self.settings.part_bytes,
+            part_bytes=self._budget.part_bytes,
             executor=threads,
         )
 

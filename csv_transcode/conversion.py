@@ -23,7 +23,6 @@ from csv_transcode.errors import (
     RejectedError,
     TranscodeError,
 )
-from csv_transcode.fanout import conversion_bytes
 from csv_transcode.formats.avro.schema import avro_names, field_type
 from csv_transcode.manifest import (
     COMMITTED,
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from csv_transcode.events import EventObject
     from csv_transcode.fanout import MemoryGate
     from csv_transcode.keys import MappedKeys
+    from csv_transcode.memory_budget import MemoryBudget
     from csv_transcode.pipeline import Pools, Transcoded
     from csv_transcode.runtime import Runtime
     from csv_transcode.s3.store import ObjectStore, StoredObject
@@ -85,13 +85,14 @@ class OpenSource(Protocol):
 
 @dataclass(frozen=True)
 class Workplace:
-    """What conversions share: the store, threads, the memory gate, and how a source is opened (by which threads)."""
+    """What conversions share: store, threads, memory and its gate, and how a source is opened (by which threads)."""
 
     store: ObjectStore
     runtime: Runtime
     pools: Pools
     io: Executor
     gate: MemoryGate
+    budget: MemoryBudget
     open_source: Callable[[EventObject, str | None, Executor], OpenSource | None]
 
 
@@ -186,13 +187,13 @@ class ObjectConverter:
         converted = None if visit.force else standing.converted_etag(self._fingerprint)
         with ExitStack() as stack:
             size = self._size_before_download(obj)
-            self._admit(stack, size, deadline)
+            self._admit(stack, obj, size, deadline)
             source = self._at.open_source(obj, converted, deadline.bounding(self._at.io))
             if source is None:
                 return ObjectResult(obj.key, Outcome.SKIPPED, "converted already, from this version and settings")
             stack.callback(source.close)
             if size is None:
-                self._admit(stack, source.size, deadline)
+                self._admit(stack, obj, source.size, deadline)
             visit.source = SourceRef(source.bucket, obj.key, source.version_id, source.etag, source.size)
             visit.progress = visit.pace.begin(source.size)
             outputs = self._outputs(visit.keys, deadline)
@@ -212,16 +213,22 @@ class ObjectConverter:
         return _Outputs(self._settings, self._at, keys, attempt_id, deadline.bounding(self._at.io))
 
     def _size_before_download(self, obj: EventObject) -> int | None:
-        """Return the object's size if it is known, or has to be: awswrangler opens an object by downloading it."""
-        if obj.size is not None or not self._settings.use_wrangler:
+        """Return the object's size if it is known, or has to be.
+
+        awswrangler opens an object by downloading it; and what an event says is not enough to refuse an object for.
+        """
+        downloaded = self._settings.use_wrangler
+        if obj.size is None and not downloaded:
+            return None
+        if obj.size is not None and self._at.budget.fits(obj.key, obj.size, downloaded=downloaded):
             return obj.size
         seen = self._at.store.head(self._settings.input_bucket, obj.key)
         return None if seen is None else seen.size
 
-    def _admit(self, stack: ExitStack, size: int | None, deadline: Deadline) -> None:
+    def _admit(self, stack: ExitStack, obj: EventObject, size: int | None, deadline: Deadline) -> None:
         if size is not None:
-            downloaded = size if self._settings.use_wrangler else 0
-            stack.enter_context(self._at.gate.admit(conversion_bytes(size) + downloaded, deadline))
+            wanted = self._at.budget.conversion_bytes(obj.key, size, downloaded=self._settings.use_wrangler)
+            stack.enter_context(self._at.gate.admit(wanted, deadline))
 
     def _publish(
         self,
@@ -345,7 +352,8 @@ class _Outputs:
             marker=name,
             content_type=CONTENT_TYPES[name],
             executor=self._executor,
-            part_bytes=self._settings.part_bytes,
+            part_bytes=self._at.budget.part_bytes,
+            parts_in_flight=self._at.budget.parts_in_flight,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from csv_transcode.deadline import REACTION_SECONDS
 
@@ -18,42 +18,34 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CONVERSIONS_BYTES_MAX: Final = 512 << 20  # what all conversions together may take, beside the process itself
-CONVERSION_BYTES_MAX: Final = 240 << 20  # what one takes at most, however large its source is
-CONVERSION_BYTES_MIN: Final = 2 << 20
-BYTES_A_SOURCE_BYTE: Final = 8  # text, strings, typed columns, Parquet and Avro of a source that fits one stripe
-
-
-def conversion_bytes(source_bytes: int) -> int:
-    """Return an upper estimate of the memory that converting a source of so many bytes takes."""
-    return min(CONVERSION_BYTES_MIN + BYTES_A_SOURCE_BYTE * source_bytes, CONVERSION_BYTES_MAX)
-
 
 class MemoryGate:
     """Lets threads through while what they take together stays within ``bytes_max``; the rest wait their turn."""
 
-    def __init__(self, runtime: Runtime, bytes_max: int = CONVERSIONS_BYTES_MAX) -> None:
+    def __init__(self, runtime: Runtime, bytes_max: int) -> None:
         self._changed = runtime.condition()
         self._bytes_max = bytes_max
         self._taken = 0
 
     @contextmanager
     def admit(self, wanted: int, deadline: Deadline) -> Iterator[None]:
-        """Wait until ``wanted`` bytes are free, and hold them; more than there are at all is all there are.
+        """Wait until ``wanted`` bytes are free, and hold them; there are as many, if everybody else lets go.
 
         DeadlineError where the wait would go beyond the deadline.
         """
-        held = min(wanted, self._bytes_max)
         with self._changed:
-            while not self._changed.wait_for(lambda: self._taken + held <= self._bytes_max, REACTION_SECONDS):
+            while not self._changed.wait_for(lambda: self._has_room(wanted), REACTION_SECONDS):
                 deadline.require()
-            self._taken += held
+            self._taken += wanted
         try:
             yield
         finally:
             with self._changed:
-                self._taken -= held
+                self._taken -= wanted
                 self._changed.notify_all()
+
+    def _has_room(self, wanted: int) -> bool:
+        return self._taken == 0 or self._taken + wanted <= self._bytes_max
 
 
 def fan_out(

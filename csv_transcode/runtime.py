@@ -1,7 +1,7 @@
-"""What the package takes from the machine, as arguments: clock, sleep, randomness, threads.
+"""What the package takes from the machine, as arguments: clock, sleep, randomness, threads, memory.
 
-Nothing else in the package starts a thread, sleeps, reads a clock or draws a random number, so that a simulation can
-replace all four and run the product itself.
+Nothing else in the package starts a thread, sleeps, reads a clock, draws a random number or asks how much memory there
+is, so that a simulation can replace them all and run the product itself.
 """
 
 from __future__ import annotations
@@ -11,11 +11,16 @@ import secrets
 import threading
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+# version 2 has one tree for everything, version 1 one for memory
+_LIMITS: Final = {"": ("sys/fs/cgroup", "memory.max"), "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes")}
 
 
 def thread_pool(workers_max: int, name: str) -> Executor:
@@ -28,14 +33,47 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def memory_bytes(root: Path = Path("/")) -> int:
+    """Return how much memory this process may use: the least that its control groups allow, or the machine's.
+
+    ``root`` is where the machine's files stand.
+    """
+    return min([_machine_bytes(), *_group_limits(root)])
+
+
+def resident_bytes() -> int:
+    """Return how much memory this process uses now; 0 where the system does not say."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def _machine_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _group_limits(root: Path) -> Iterator[int]:
+    """Yield the limits of the groups that this process is in, and of those around them."""
+    with suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            _, controllers, inside = line.split(":", 2)
+            for name in {"", "memory"}.intersection(controllers.split(",")):
+                folder, file = _LIMITS[name]
+                group = Path(inside.lstrip("/"))
+                for path in (group, *group.parents):  # in a container, the group's own path may not be there
+                    with suppress(OSError, ValueError):  # "max" is no number: no limit
+                        yield int((root / folder / path / file).read_text(encoding="ascii"))
+
+
 @dataclass(frozen=True)
 class Runtime:
-    """Clock, sleep, randomness and threads.
+    """Clock, sleep, randomness, threads and memory.
 
     ``clock`` gives monotonic seconds. ``token`` gives n random bytes as 2n hexadecimal digits. ``executor`` takes the
     largest number of threads and a name, and returns an executor that its caller shuts down. One that runs ``submit``
     in the calling thread is allowed: no task of the package waits for a later one. ``condition`` makes the lock
-    that threads wait on; ``cores`` is how many processors there are to keep busy.
+    that threads wait on; ``cores`` is how many processors there are to keep busy. ``memory_bytes`` is what the process
+    may use, ``resident_bytes`` what it does (0: unknown).
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -44,3 +82,5 @@ class Runtime:
     executor: Callable[[int, str], Executor] = thread_pool
     condition: Callable[[], threading.Condition] = threading.Condition
     cores: int = field(default_factory=_cores)
+    memory_bytes: Callable[[], int] = memory_bytes
+    resident_bytes: Callable[[], int] = resident_bytes

@@ -36,7 +36,10 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("conversion",),
     ("fanout", "pipeline", "commit", "frames"),
     ("decode", "formats", "s3", "local"),
-    ("deadline", "events", "keys", "manifest", "payloads", "report", "setting_kinds", "settings", "telemetry"),
+    (
+        *("deadline", "events", "keys", "manifest", "memory_budget", "payloads", "report", "setting_kinds"),
+        *("settings", "telemetry"),
+    ),
     ("errors", "runtime", "schema"),
     ("charsets", "rejects"),
 )
