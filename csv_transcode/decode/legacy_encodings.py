@@ -1,4 +1,4 @@
-"""Which of the encodings before Unicode a text is in, by two witnesses that know nothing of each other.
+"""Which of the encodings before Unicode a text is in, by three witnesses that know nothing of each other.
 
 Nearly every one of them decodes nearly anything, so that a text decodes proves nothing. What is asked:
 
@@ -6,9 +6,12 @@ Nearly every one of them decodes nearly anything, so that a text decodes proves 
    a small letter, a sign between letters, a frame's corner. Candidates that give many of those are out.
 2. *Language.* chardet's models of letter pairs rank what is left: on the lines that are not all ASCII, and again on
    the words alone, which the English around them would drown.
+3. *Alphabet.* Between two readings in Latin letters: which of them has the letters of one language, and vowels where
+   a word needs them (alphabets.py).
 
-Candidates that give the same text are one. The best is taken only where its lead over the next is at least LEAD_LEAST,
-on at least WORDS_LEAST different words; figures in docs/decisions/2026-11-23-encodings.md.
+Candidates that give the same text are one. The best in language is taken only where it beats every other that is as
+well formed: by a lead of LEAD_LEAST, or a smaller one and the alphabet, and never against the alphabet; on at least
+WORDS_LEAST different words. Figures in docs/decisions/2026-11-23-encodings.md.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
 from typing import Final
+
+from csv_transcode.decode import alphabets
 
 KIB: Final = 1024
 
@@ -39,6 +44,14 @@ WORDS_LEAST: Final = 3
 _LETTERS_LEAST: Final = 2  # of a word that counts
 LEAD_LEAST: Final = 0.4
 LINES_LEAD_LEAST: Final = 0.1  # of it, by the lines alone
+WORDS_LEAST_FAR_AHEAD: Final = 2  # are enough in what is used most, where the lead is
+FAR_AHEAD: Final = 0.8
+FIT_LEAST: Final = 0.5  # of the words that differ, so many more in one alphabet: enough with
+FITTING_LEAD_LEAST: Final = 0.1
+VOWELS_LEAST: Final = 3  # words with a vowel where one has to be: enough by themselves, if none is against it
+DIFFERING_LEAST: Final = 2  # words: all else must not hang on one
+DIFFERING_LEAST_AGAINST_VOWELS: Final = 5  # words, and half of them without a say, where vowels are against it
+OUTSIDE_MOST: Final = 0.3  # words outside of the best alphabet, as a share of those that differ
 _MALFORMED_MOST: Final = 0.1  # share of words with an impossible form: a text may hold a few
 _MALFORMED_LEAD: Final = 0.03  # by so much another candidate may be better formed than the best in language
 _MALFORMED_RIVAL: Final = 0.05  # beyond this, form alone has decided
@@ -54,6 +67,14 @@ _APOSTROPHES: Final = frozenset(  # and Catalan's point, and the soft hyphen
 )
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # ESC shifts in ISO 2022; VT and FF are spaces
 _DOUBLE_BYTE: Final = re.compile(rb"[\xa1-\xfe][\xa1-\xfe]")
+_BYTE_LETTERS: Final = re.compile(rb"['A-Za-z\x80-\xff]*[\x80-\xff]['A-Za-z\x80-\xff]*")
+_IDEOGRAPH_IN_WORD: Final = re.compile("[aA][jn][aA]")
+_LATIN: Final = frozenset(
+    (
+        *("cp1252", "iso8859-15", "cp1250", "iso8859-2", "cp1254", "cp1257", "iso8859-13"),
+        *("mac-roman", "cp850", "cp437", "cp852", "cp865", "mac-latin2"),
+    )
+)
 _WITH_KANA: Final = frozenset({"cp932", "euc_jp"})
 _FRAMES: Final = range(0x2500, 0x2600)
 _FIRST_CJK: Final = 0x2E80
@@ -89,19 +110,29 @@ def judge(sample: bytes, *, whole: bool) -> Verdict:
         return Verdict(None, "no known encoding gives plausible words")
     best = plausible[0]
     rivals = [other for other in plausible[1:] if other.malformed <= best.malformed + _MALFORMED_RIVAL]
-    lead = _lead(best.likelihood, [other.likelihood for other in rivals])
-    lines_lead = _lead(best.by_lines, [other.by_lines for other in rivals])
+    lead = _lead(best.likelihood, max((other.likelihood for other in rivals), default=0))
     against = f", against {rivals[0].encoding}" if rivals else ""
     found = f"{best.encoding} leads by {lead:.2f}{against}, on {best.words} different words that are not ASCII"
-    if best.words < WORDS_LEAST or lead < LEAD_LEAST or lines_lead < LINES_LEAD_LEAST:
-        return Verdict(None, f"{found}; {LEAD_LEAST} and {WORDS_LEAST} are asked for")
-    if readings[0].likelihood > _CONFLICT * best.likelihood or best.malformed > _MALFORMED_LEAD + min(
-        reading.malformed for reading in plausible
-    ):
+    least_malformed = min(reading.malformed for reading in plausible)
+    if readings[0].likelihood > _CONFLICT * best.likelihood or best.malformed > _MALFORMED_LEAD + least_malformed:
         return Verdict(None, f"{found}; but letter pairs and the forms of words contradict each other")
-    if best.encoding == "gb18030" and _is_doubtful_chinese(evidence, rivals):
-        return Verdict(None, f"{found}; but Chinese would use more of its characters")
-    return Verdict(best.encoding, found)
+    doubt = _doubt(best, rivals, lead, evidence)
+    return Verdict(None, f"{found}; {doubt}") if doubt else Verdict(best.encoding, found)
+
+
+def _doubt(best: _Reading, rivals: list[_Reading], lead: float, evidence: bytes) -> str | None:
+    """Return what the evidence for ``best`` lacks; None where it is enough."""
+    is_far_ahead = best.encoding == CANDIDATES[0] and lead >= FAR_AHEAD
+    words_least = WORDS_LEAST_FAR_AHEAD if is_far_ahead else WORDS_LEAST
+    if not best.likelihood or best.words < words_least:
+        return f"{words_least} are asked for"
+    words = sorted(set(_BYTE_LETTERS.findall(evidence)))
+    for rival in rivals:
+        if not _beats(best, rival, words):
+            return f"neither that nor its letters are enough against {rival.encoding}"
+    if best.encoding == "gb18030" and _is_doubtful_chinese(evidence):
+        return "but Chinese would use more of its characters"
+    return None
 
 
 def _evidence(sample: bytes) -> bytes:
@@ -159,9 +190,36 @@ def _ranked(alike: list[list[_Reading]], evidence: bytes) -> list[_Reading]:
     return sorted(readings, key=lambda reading: -reading.likelihood)
 
 
-def _lead(best: float, others: list[float]) -> float:
-    """Return by which share of itself the best leads the next of the others; 1 where there is none."""
-    return 1 - max(others, default=0) / best if best else 0
+def _lead(best: float, other: float) -> float:
+    """Return by which share of itself the best leads the other."""
+    return 1 - other / best if best else 0
+
+
+def _beats(best: _Reading, rival: _Reading, words: list[bytes]) -> bool:
+    """Return whether the evidence for ``best`` is enough against this rival, which is less likely."""
+    lead = _lead(best.likelihood, rival.likelihood)
+    is_clear = lead >= LEAD_LEAST and _lead(best.by_lines, rival.by_lines) >= LINES_LEAD_LEAST
+    if not {best.encoding, rival.encoding} <= _LATIN:
+        return is_clear
+    found = _compared(words, best.encoding, rival.encoding)
+    is_against = found.against_it > found.for_it
+    if found.words < DIFFERING_LEAST or found.fit < 0:
+        return False
+    if is_against and (found.words < DIFFERING_LEAST_AGAINST_VOWELS or 2 * found.against_it > found.words):
+        return False
+    if found.fit >= FIT_LEAST:
+        return is_clear or (lead >= FITTING_LEAD_LEAST and found.outside <= OUTSIDE_MOST)
+    if found.for_it >= VOWELS_LEAST and not found.against_it:
+        return True
+    return is_clear and not is_against and found.outside <= OUTSIDE_MOST
+
+
+def _compared(words: list[bytes], best: str, rival: str) -> alphabets.Comparison:
+    first, second = ([word.decode(name, "replace") for word in words] for name in (best, rival))
+    malformed = [
+        {word for word in set(texts) if _is_malformed(word, name)} for texts, name in ((first, best), (second, rival))
+    ]
+    return alphabets.compare(first, second, (malformed[0], malformed[1]))
 
 
 def _guesses(data: bytes) -> dict[str, float]:
@@ -176,14 +234,12 @@ def _guesses(data: bytes) -> dict[str, float]:
     return found
 
 
-def _is_doubtful_chinese(evidence: bytes, rivals: list[_Reading]) -> bool:
+def _is_doubtful_chinese(evidence: bytes) -> bool:
     """Return whether what reads as Chinese may be Japanese or Korean, in EUC, which have the same byte pairs.
 
     The everyday half of GB 2312 goes by pronunciation, and what begins in x, y and z (是, 在, 中, 有, 学, 一: a quarter
     of any Chinese text) comes last, from lead byte D0. EUC-KR has no Hangul there, EUC-JP rare characters.
     """
-    if not {"euc_jp", "cp949"} & {rival.encoding for rival in rivals}:
-        return False
     pairs = _DOUBLE_BYTE.findall(evidence)
     late = sum(1 for pair in pairs if pair >= b"\xd0")
     return bool(late < _HANZI_LATE_LEAST * len(pairs))
@@ -233,6 +289,7 @@ def _is_malformed(word: str, encoding: str) -> bool:
         or ("k" in scripts and encoding not in _WITH_KANA)
         or {"j", "n"} <= scripts
         or len(scripts & set("lgchrt")) > 1
+        or _IDEOGRAPH_IN_WORD.search(kinds) is not None
         or _SIGN_BETWEEN_LETTERS.search(kinds) is not None
         or (word[0] in _NEVER_FIRST and kinds[1:2] in set("aAlgchrt"))
         or (kinds[0] == "'" and kinds[1:2] in set("gchrt"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csv_transcode.charsets import canonical_name
+from csv_transcode.decode import alphabets
 from csv_transcode.decode.encoding import SAMPLE_BYTES, STEP_BYTES, Encoding, detect, to_utf8
 from csv_transcode.decode.legacy_encodings import CANDIDATES
 from csv_transcode.errors import EncodingError
@@ -369,6 +371,71 @@ def test_few_foreign_words_among_english_are_not_read_as_another(language: str, 
         encoding = judged(text.encode(name))
         if encoding is not None and encoding.name != "utf-8":
             assert utf8(text.encode(name), encoding) == text.encode(), (rows, encoding)
+
+
+MIXED: Final = [
+    (one, other, name)
+    for name in ("cp1252", "cp850", "mac-roman", "cp1250", "iso8859-2", "cp852")
+    for one, other in itertools.combinations([key for key, spec in LANGUAGES.items() if name in spec.encodings], 2)
+]
+
+
+@pytest.mark.parametrize(("one", "other", "name"), MIXED)
+def test_two_languages_in_one_table_are_not_read_as_a_third(one: str, other: str, name: str) -> None:
+    for rows, fewer in ((2, 2), (12, 3), (40, 40)):
+        text = (table(one, rows) + table(other, fewer)).encode(name, "ignore").decode(name)
+        encoding = judged(text.encode(name))
+        if encoding is not None and encoding.name != "utf-8":
+            assert utf8(text.encode(name), encoding) == text.encode(), (rows, encoding)
+
+
+ENGLISH: Final = "".join(f"{row},Smith,Elm Street {row}\n" for row in range(40))
+SPANISH: Final = ("Angélica", "García", "Germán", "Guzmán", "José", "Martínez", "Peña")
+CATALAN: Final = ("Agustí", "Avilés", "Bárcena", "Clàudia", "José", "Martí")
+
+
+@pytest.mark.parametrize("words", [SPANISH, CATALAN], ids=["Spanish", "Catalan"])
+def test_names_that_letter_pairs_take_for_central_european_are_not(words: tuple[str, ...]) -> None:
+    data = (ENGLISH + "".join(f"{row},{word},Main\n" for row, word in enumerate(words))).encode("cp1252")
+    encoding = judged(data)
+    assert encoding is None or encoding.name != "cp1250"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("".join(f"{row},Rue Élysée,Zone Européenne\n" for row in range(60)), id="two far ahead"),
+        pytest.param("José Peña\nMaría Núñez\nIñigo Ibáñez\nBegoña Muñoz\nÍñigo Ordóñez\n", id="the alphabet of one"),
+        pytest.param(
+            "Ramón\nInès\nÁlvaro\nHåkon\nNoël\nSøren\nMüller\nBjørn\nÉmile\nÉlise\nAndré\nHélène\n", id="vowels"
+        ),
+    ],
+)
+def test_little_is_enough_where_alphabet_and_vowels_are_for_it(text: str) -> None:
+    assert judged(f"name\n{text}".encode("cp1252")) == Encoding("cp1252")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "fit", "vowels"),
+    [
+        ("Núñez Ibáñez", "Núńez Ibáńez", 1, (0, 0)),
+        ("Søren Håkon Lefèvre", "Sřren Hĺkon Lefčvre", 0, (3, 0)),
+        ("Dvořák Řehoř", "Dvoøák Øehoø", 1, (1, 0)),
+        ("Année Européen", "Annťe Europťen", 0, (0, 0)),
+        ("Dvoøák", "Dvořák", -1, (0, 1)),
+        ("Anaïs", "Anaďs", 0, (0, 0)),
+    ],
+)
+def test_readings_are_compared_by_alphabet_and_vowels(one: str, other: str, fit: int, vowels: tuple[int, int]) -> None:
+    found = alphabets.compare(one.split(), other.split(), (set(), set()))
+    assert (found.fit > 0) - (found.fit < 0) == fit
+    assert (found.for_it, found.against_it) == vowels
+
+
+def test_an_ideograph_within_a_latin_word_is_no_chinese() -> None:
+    data = "id,name\n0,Dušan\n1,Kanižaj\n2,Žigar\n".encode("cp852")
+    encoding = judged(data)
+    assert encoding is None or utf8(data, encoding) == data.decode("cp852").encode()
 
 
 def test_most_languages_are_known_by_their_usual_encoding() -> None:
