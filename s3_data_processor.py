@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from csv_transcode import fanout, frames
 from csv_transcode.commit import read_manifest
+from csv_transcode.concurrency import AdaptiveConcurrency
 from csv_transcode.conversion import CONTENT_TYPES, ObjectConverter, Workplace, plan_of
 from csv_transcode.deadline import Deadline, Pace
 from csv_transcode.errors import DeadlineError, SettingsError, TranscodeError
@@ -107,12 +108,25 @@ class S3DataProcessor:
             retry_budget=settings.retry_budget,
             runtime=self._runtime,
         )
-        self._store = ObjectStore(
-            self._client, self._runtime, owners=settings.owners, kms_key_id=settings.output_kms_key_id
+        self._concurrency = AdaptiveConcurrency(
+            self._runtime,
+            objects_max=self._budget.workers,
+            parts_max=self._io_threads,
+            memory_bytes=self._budget.total_bytes,
         )
+        self._store = self._open_store()
         self._cache = ObjectCache(self._store, self._runtime, settings.cache_size, self._budget.cache_bytes)
         self._making = self._runtime.condition()
         self._made: _Machinery | None = None
+
+    def _open_store(self) -> ObjectStore:
+        return ObjectStore(
+            self._client,
+            self._runtime,
+            owners=self.settings.owners,
+            kms_key_id=self.settings.output_kms_key_id,
+            watch=self._concurrency,
+        )
 
     @classmethod
     def from_settings(
@@ -209,7 +223,7 @@ class S3DataProcessor:
             self._machinery.objects,
             work,
             asked,
-            lambda: self._budget.workers,
+            self._concurrency.objects,
             deadline=pace.deadline,
             given_up=_given_up,
         ):
@@ -315,8 +329,20 @@ class S3DataProcessor:
         objects, io = runtime.executor(budget.workers, "object"), runtime.executor(self._io_threads, "io")
         decode, encode = runtime.executor(budget.threads, "decode"), runtime.executor(budget.threads, "encode")
         pools = Pools(decode, encode, budget.window)
-        gate = fanout.MemoryGate(runtime, budget.conversions_bytes)
-        workplace = Workplace(self._store, runtime, pools, io, gate, budget, self._open_source)
+
+        def conversions_bytes_now() -> int:
+            return budget.conversions_bytes if self._concurrency.has_memory() else 0
+
+        workplace = Workplace(
+            self._store,
+            runtime,
+            pools,
+            io,
+            gate=fanout.Gate(runtime, conversions_bytes_now),
+            parts_gate=fanout.Gate(runtime, self._concurrency.parts),
+            budget=budget,
+            open_source=self._open_source,
+        )
         return _Machinery(objects, io, pools, ObjectConverter(self.settings, workplace))
 
     def _open_source(

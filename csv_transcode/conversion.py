@@ -23,6 +23,7 @@ from csv_transcode.errors import (
     RejectedError,
     TranscodeError,
 )
+from csv_transcode.fanout import GatedExecutor
 from csv_transcode.formats.avro.schema import avro_names, field_type
 from csv_transcode.manifest import (
     COMMITTED,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from csv_transcode.commit import StandingManifest
     from csv_transcode.deadline import Deadline, Pace, Progress
     from csv_transcode.events import EventObject
-    from csv_transcode.fanout import MemoryGate
+    from csv_transcode.fanout import Gate
     from csv_transcode.keys import MappedKeys
     from csv_transcode.memory_budget import MemoryBudget
     from csv_transcode.pipeline import Pools, Transcoded
@@ -85,15 +86,23 @@ class OpenSource(Protocol):
 
 @dataclass(frozen=True)
 class Workplace:
-    """What conversions share: store, threads, memory and its gate, and how a source is opened (by which threads)."""
+    """What conversions share: the store, threads, memory, and how a source is opened (by which threads).
+
+    ``gate`` admits conversions by their memory, ``parts_gate`` parts one by one.
+    """
 
     store: ObjectStore
     runtime: Runtime
     pools: Pools
     io: Executor
-    gate: MemoryGate
+    gate: Gate
+    parts_gate: Gate
     budget: MemoryBudget
     open_source: Callable[[EventObject, str | None, Executor], OpenSource | None]
+
+    def part_threads(self, deadline: Deadline) -> Executor:
+        """Return ``io`` for the parts of one conversion: behind the gate, and bounded by the deadline."""
+        return deadline.bounding(GatedExecutor(self.io, self.parts_gate, deadline))
 
 
 def plan_of(settings: Settings) -> Plan:
@@ -188,7 +197,7 @@ class ObjectConverter:
         with ExitStack() as stack:
             size = self._size_before_download(obj)
             self._admit(stack, obj, size, deadline)
-            source = self._at.open_source(obj, converted, deadline.bounding(self._at.io))
+            source = self._at.open_source(obj, converted, self._at.part_threads(deadline))
             if source is None:
                 return ObjectResult(obj.key, Outcome.SKIPPED, "converted already, from this version and settings")
             stack.callback(source.close)
@@ -210,7 +219,7 @@ class ObjectConverter:
     def _outputs(self, keys: MappedKeys, deadline: Deadline) -> _Outputs:
         """Return the uploads of an attempt that begins now."""
         attempt_id = self._at.runtime.token(ATTEMPT_ID_BYTES)
-        return _Outputs(self._settings, self._at, keys, attempt_id, deadline.bounding(self._at.io))
+        return _Outputs(self._settings, self._at, keys, attempt_id, self._at.part_threads(deadline))
 
     def _size_before_download(self, obj: EventObject) -> int | None:
         """Return the object's size if it is known, or has to be.

@@ -1,16 +1,16 @@
-"""Many objects at once: a bounded pool, and a gate that admits them by the memory they take."""
+"""Many objects at once: a bounded pool, and a gate that admits them by what they take."""
 
 from __future__ import annotations
 
-from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Executor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from csv_transcode.deadline import REACTION_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Future
 
     from csv_transcode.deadline import Deadline
     from csv_transcode.runtime import Runtime
@@ -19,33 +19,61 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class MemoryGate:
-    """Lets threads through while what they take together stays within ``bytes_max``; the rest wait their turn."""
+class Gate:
+    """Lets threads through while what they take together stays within ``most()``; the rest wait their turn.
 
-    def __init__(self, runtime: Runtime, bytes_max: int) -> None:
+    ``most`` may change. Whoever finds nobody inside gets in, so that work goes on whatever it says.
+    """
+
+    def __init__(self, runtime: Runtime, most: Callable[[], int]) -> None:
         self._changed = runtime.condition()
-        self._bytes_max = bytes_max
+        self._most = most
         self._taken = 0
 
     @contextmanager
     def admit(self, wanted: int, deadline: Deadline) -> Iterator[None]:
-        """Wait until ``wanted`` bytes are free, and hold them; there are as many, if everybody else lets go.
+        """Hold ``wanted`` for as long as the block takes: see ``take``."""
+        self.take(wanted, deadline)
+        try:
+            yield
+        finally:
+            self.give_back(wanted)
 
-        DeadlineError where the wait would go beyond the deadline.
-        """
+    def take(self, wanted: int, deadline: Deadline) -> None:
+        """Wait until there is room for ``wanted``, and take it; DeadlineError where that would be too late."""
         with self._changed:
             while not self._changed.wait_for(lambda: self._has_room(wanted), REACTION_SECONDS):
                 deadline.require()
             self._taken += wanted
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._taken -= wanted
-                self._changed.notify_all()
+
+    def give_back(self, wanted: int) -> None:
+        """Leave room again."""
+        with self._changed:
+            self._taken -= wanted
+            self._changed.notify_all()
 
     def _has_room(self, wanted: int) -> bool:
-        return self._taken == 0 or self._taken + wanted <= self._bytes_max
+        return self._taken == 0 or self._taken + wanted <= self._most()
+
+
+class GatedExecutor(Executor):
+    """Another's threads, behind a gate: ``submit`` waits until there is room for one more task, up to the deadline."""
+
+    def __init__(self, executor: Executor, gate: Gate, deadline: Deadline) -> None:
+        self._executor = executor
+        self._gate = gate
+        self._deadline = deadline
+
+    def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:  # noqa: ANN401 -- as Executor
+        """Submit to the other's threads; a task leaves room when it ends."""
+        self._gate.take(1, self._deadline)
+        try:
+            future = self._executor.submit(fn, *args, **kwargs)
+        except BaseException:
+            self._gate.give_back(1)
+            raise
+        future.add_done_callback(lambda _: self._gate.give_back(1))
+        return future
 
 
 def fan_out(

@@ -15,7 +15,7 @@ import pytest
 from csv_transcode.deadline import ANSWER_SHARE, RATE_BYTES_LEAST, REACTION_SECONDS, Deadline, Pace
 from csv_transcode.errors import DeadlineError, TooLongError
 from csv_transcode.events import EventKind, EventObject, Invocation, Sweep
-from csv_transcode.fanout import MemoryGate, fan_out
+from csv_transcode.fanout import Gate, fan_out
 from csv_transcode.report import Outcome
 from csv_transcode.runtime import Runtime
 from csv_transcode.s3.reader import open_source
@@ -262,7 +262,7 @@ class TestGate:
     def test_nobody_waits_for_memory_beyond_the_deadline(self) -> None:
         clock = Clock()
         waits = type("Waits", (Waits,), {"clock": clock})
-        gate = MemoryGate(Runtime(clock=clock, condition=waits), 100)
+        gate = Gate(Runtime(clock=clock, condition=waits), lambda: 100)
         deadline = clock.deadline(60)
         with gate.admit(60, deadline), pytest.raises(DeadlineError), gate.admit(60, deadline):
             pytest.fail("there was no room")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from csv_transcode.deadline import Deadline
-from csv_transcode.fanout import MemoryGate, fan_out
+from csv_transcode.fanout import Gate, fan_out
 from csv_transcode.runtime import Runtime
 from tests.profiles import examples
 from tests.s3.executors import InlineExecutor
@@ -114,11 +114,27 @@ class TestFanOut:
             assert work.running == 0
 
 
-class TestMemoryGate:
+class Growing(threading.Condition):
+    """Waiting takes no time, and lets there be more and more."""
+
+    most: list[int]
+
+    @classmethod
+    def by(cls, most: list[int]) -> type[threading.Condition]:
+        return type("GrowingBy", (cls,), {"most": most})
+
+    def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+        assert timeout is not None, "would not look again"
+        if not predicate():
+            self.most[0] += 40
+        return predicate()
+
+
+class TestGate:
     @examples(50)
     @given(st.lists(st.integers(1, 100), min_size=1, max_size=30))
     def test_together_they_never_hold_more_than_there_is(self, wanted: list[int]) -> None:
-        gate, lock = MemoryGate(Runtime(), 100), threading.Lock()
+        gate, lock = Gate(Runtime(), lambda: 100), threading.Lock()
         held: list[int] = [0]
         most: list[int] = [0]
 
@@ -136,7 +152,7 @@ class TestMemoryGate:
         assert held[0] == 0
 
     def test_one_that_takes_all_there_is_comes_through_alone(self) -> None:
-        gate = MemoryGate(Runtime(), 100)
+        gate = Gate(Runtime(), lambda: 100)
         waiting = threading.Event()
 
         def small() -> str:
@@ -151,8 +167,16 @@ class TestMemoryGate:
                 assert not later.done()
             assert later.result(SECONDS_MAX) == "through"
 
+    def test_what_there_is_may_change_and_whoever_is_alone_gets_in_all_the_same(self) -> None:
+        most = [0]
+        gate = Gate(Runtime(condition=Growing.by(most)), lambda: most[0])
+        with gate.admit(80, NEVER):
+            assert most == [0]
+            with gate.admit(80, NEVER):
+                assert most == [160]
+
     def test_a_failure_gives_back_what_was_held(self) -> None:
-        gate = MemoryGate(Runtime(), 100)
+        gate = Gate(Runtime(), lambda: 100)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError), gate.admit(80, NEVER):
                 _ = 1 / 0

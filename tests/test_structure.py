@@ -34,7 +34,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("lambda_handler", "__main__"),
     ("s3_data_processor",),
     ("conversion",),
-    ("fanout", "pipeline", "commit", "frames"),
+    ("concurrency", "fanout", "pipeline", "commit", "frames"),
     ("decode", "formats", "s3", "local"),
     (
         *("deadline", "events", "keys", "manifest", "memory_budget", "payloads", "report", "setting_kinds"),
