@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from csv_transcode import fanout, frames
 from csv_transcode.commit import read_manifest
 from csv_transcode.concurrency import AdaptiveConcurrency
-from csv_transcode.conversion import CONTENT_TYPES, ObjectConverter, Workplace, plan_of
+from csv_transcode.conversion import CONTENT_TYPES, OWN_OUTPUT, ObjectConverter, Workplace, plan_of
 from csv_transcode.deadline import Deadline, Pace
 from csv_transcode.errors import DeadlineError, SettingsError, TranscodeError
-from csv_transcode.events import EventKind, EventObject, Invocation, Sweep
+from csv_transcode.events import EventKind, EventObject, Invocation, Skipped, Sweep
 from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
 from csv_transcode.formats.parquet import ParquetEncoder
 from csv_transcode.manifest import fingerprint
@@ -26,7 +26,7 @@ from csv_transcode.runtime import Runtime
 from csv_transcode.s3.cache import ObjectCache
 from csv_transcode.s3.client import make_client
 from csv_transcode.s3.reader import open_source
-from csv_transcode.s3.store import Condition, ObjectStore
+from csv_transcode.s3.store import MARKER, Condition, ObjectStore
 from csv_transcode.s3.upload import ObjectUpload
 from csv_transcode.s3.wrangler import download_source
 from csv_transcode.settings import Settings
@@ -216,8 +216,8 @@ class S3DataProcessor:
         asked = _Asked(invocation, self._listed, pace.deadline)
         results = [ObjectResult(one.key, Outcome.SKIPPED, one.reason) for one in invocation.skipped]
 
-        def work(obj: EventObject) -> ObjectResult:
-            return self._handle_one(obj, invocation, pace)
+        def work(asked_for: EventObject | Skipped) -> ObjectResult:
+            return self._handle_one(asked_for, invocation, pace)
 
         for result in fanout.fan_out(
             self._machinery.objects,
@@ -238,14 +238,19 @@ class S3DataProcessor:
         """Forget what one invocation has read, so that nothing of it is there for the next."""
         self._cache.clear()
 
-    def _listed(self, sweep: Sweep, deadline: Deadline) -> Iterator[EventObject]:
+    def _listed(self, sweep: Sweep, deadline: Deadline) -> Iterator[EventObject | Skipped]:
         """Yield what lies under the sweep's prefix; DeadlineError where no page comes before the deadline."""
         listing = self._store.list_objects(self.settings.input_bucket, sweep.prefix, sweep.start_after or "")
         threads = deadline.bounding(self._machinery.io)
         while (found := threads.submit(next, listing, None).result()) is not None:
-            yield EventObject(found.key, found.size, found.etag)
+            if found.is_archived:  # to ask for it would be refused
+                yield Skipped(found.key, f"archived: {found.storage_class}, and not restored")
+            else:
+                yield EventObject(found.key, found.size, found.etag)
 
-    def _handle_one(self, obj: EventObject, invocation: Invocation, pace: Pace) -> ObjectResult:
+    def _handle_one(self, obj: EventObject | Skipped, invocation: Invocation, pace: Pace) -> ObjectResult:
+        if isinstance(obj, Skipped):
+            return ObjectResult(obj.key, Outcome.SKIPPED, obj.reason)
         reason = self.key_map.skip_reason(obj.key, listed=invocation.sweep is not None)
         if reason is not None:
             return ObjectResult(obj.key, Outcome.SKIPPED, reason)
@@ -263,6 +268,8 @@ class S3DataProcessor:
             return ObjectResult(obj.key, Outcome.FAILED, str(error), error=error, retryable=error.retryable)
         if found is None:
             return ObjectResult(obj.key, Outcome.FAILED, "there is no such object")
+        if MARKER in found.metadata:
+            return ObjectResult(obj.key, Outcome.SKIPPED, OWN_OUTPUT)
         if not force and standing.converted_etag(fingerprint(self.settings)) == found.etag:
             return ObjectResult(obj.key, Outcome.SKIPPED, "converted already, from this version and settings")
         return ObjectResult(obj.key, Outcome.PLANNED, bytes_read=found.size or 0)
@@ -366,14 +373,17 @@ class _Asked:
     """What an invocation asks for, as far as it is come to: its objects, or a listing until the time is over."""
 
     def __init__(
-        self, invocation: Invocation, listed: Callable[[Sweep, Deadline], Iterator[EventObject]], deadline: Deadline
+        self,
+        invocation: Invocation,
+        listed: Callable[[Sweep, Deadline], Iterator[EventObject | Skipped]],
+        deadline: Deadline,
     ) -> None:
         self._invocation = invocation
         self._listed = listed
         self._deadline = deadline
         self._is_cut = False
 
-    def __iter__(self) -> Iterator[EventObject]:
+    def __iter__(self) -> Iterator[EventObject | Skipped]:
         yield from self._invocation.objects
         if self._invocation.sweep is not None:
             try:
@@ -397,7 +407,7 @@ class _Asked:
         return reached if self._is_cut else None
 
 
-def _given_up(obj: EventObject) -> ObjectResult:
+def _given_up(obj: EventObject | Skipped) -> ObjectResult:
     return ObjectResult(obj.key, Outcome.DEFERRED, "the function's time was over before it was done", retryable=True)
 
 

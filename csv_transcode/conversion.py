@@ -38,7 +38,7 @@ from csv_transcode.manifest import (
 )
 from csv_transcode.pipeline import REJECTS, Plan, transcode
 from csv_transcode.report import ObjectResult, Outcome
-from csv_transcode.s3.store import Condition
+from csv_transcode.s3.store import MARKER, Condition
 from csv_transcode.s3.upload import ObjectUpload, abort_stray_uploads
 from csv_transcode.telemetry import get_logger, log_event
 
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
 START_OVERS_MAX: Final = 8
 ATTEMPT_ID_BYTES: Final = 16
+OWN_OUTPUT: Final = "an output of this program: the object carries its mark"
 _LEVELS: Final = {Outcome.FAILED: logging.ERROR, Outcome.DEFERRED: logging.WARNING}
 CONTENT_TYPES: Final = {
     "parquet": "application/vnd.apache.parquet",
@@ -201,6 +202,8 @@ class ObjectConverter:
             if source is None:
                 return ObjectResult(obj.key, Outcome.SKIPPED, "converted already, from this version and settings")
             stack.callback(source.close)
+            if MARKER in source.metadata:
+                return ObjectResult(obj.key, Outcome.SKIPPED, OWN_OUTPUT)
             if size is None:
                 self._admit(stack, obj, source.size, deadline)
             visit.source = SourceRef(source.bucket, obj.key, source.version_id, source.etag, source.size)

@@ -112,6 +112,42 @@ class TestListing:
             assert made.process_all_files() == {}
 
 
+class TestSkipped:
+    @pytest.mark.parametrize("use_wrangler", [False, True])
+    @pytest.mark.parametrize("output", ["parquet", "avro", "json"])
+    def test_own_outputs_are_told_by_their_mark_wherever_they_lie(
+        self, s3: S3Client, output: str, *, use_wrangler: bool
+    ) -> None:
+        """Copied to where sources lie, and given a source's name: else a rule that copies would never end."""
+        put(s3, DAY)
+        with processor(s3, use_wrangler=use_wrangler) as made:
+            made.run()
+            key = next(key for key in standing(s3) if key.endswith(output))
+            s3.copy_object(Bucket=INPUT_BUCKET, Key="in/copy.csv", CopySource={"Bucket": OUTPUT_BUCKET, "Key": key})
+            before_it = standing(s3)
+            for force, dry_run in ((False, False), (True, False), (True, True)):
+                report = made.run(["in/copy.csv"], force=force, dry_run=dry_run)
+                assert [(one.outcome, one.reason) for one in report.results] == [
+                    (Outcome.SKIPPED, "an output of this program: the object carries its mark")
+                ]
+        assert standing(s3) == before_it
+
+    @pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
+    def test_archived_objects_of_a_listing_are_not_asked_for(self, s3: S3Client, storage_class: str) -> None:
+        put(s3, DAY)
+        s3.put_object(Bucket=INPUT_BUCKET, Key="in/old.csv", Body=DAY, StorageClass=storage_class)  # type: ignore[arg-type]
+        sent = record(s3)
+        with processor(s3, inline_runtime()) as made:
+            report = made.run()
+        assert [(one.key, one.outcome.value) for one in report.results] == [
+            (KEY, "converted"),
+            ("in/old.csv", "skipped"),
+        ]
+        assert report.results[1].reason == f"archived: {storage_class}, and not restored"
+        assert operations(sent).count("GetObject") == 2
+        assert report.next is None
+
+
 def fail_page(client: S3Client, number: int) -> None:
     count = 0
 
