@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from csv_transcode.charsets import canonical_name
-from csv_transcode.decode import legacy_encodings
+from csv_transcode.decode import legacy_encodings, punctuation
 from csv_transcode.errors import EncodingError
 
 if TYPE_CHECKING:
@@ -200,6 +200,8 @@ def _by_evidence(sample: bytes, invalid_lines_most: float, *, whole: bool, heade
     damage = _Damage.of(sample, whole=whole)
     if damage.invalid == 0 or damage.valid > damage.invalid:
         return UTF8
+    if whole and damage.valid == 0 and punctuation.is_of_windows(sample):
+        return punctuation.WINDOWS
     verdict = legacy_encodings.judge(sample, whole=whole)
     if verdict.encoding is not None:
         return verdict.encoding
