@@ -231,7 +231,8 @@ def _require_object(source: tuple[str, str], store: ObjectStore) -> None:
 
 def _convert_to_files(source: tuple[str, str] | Path, folder: Path, given: Mapping[str, str], screen: _Screen) -> int:
     runtime = Runtime()
-    settings = _settings(given, screen, INPUT_BUCKET=NOWHERE, OUTPUT_BUCKET=f"{NOWHERE}-out")
+    bucket = source[0] if isinstance(source, tuple) else NOWHERE
+    settings = _settings(given, screen, INPUT_BUCKET=bucket, OUTPUT_BUCKET=f"{NOWHERE}-out")
     name = source[1].rpartition("/")[2] if isinstance(source, tuple) else source.name
     targets: dict[str, LocalTarget] = {}
     with ExitStack() as stack:

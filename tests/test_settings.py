@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from csv_transcode.errors import AccessDeniedError, RetryableStoreError, SettingsError
 from csv_transcode.schema import ColumnType
-from csv_transcode.settings import Settings, setting_rows, variables
+from csv_transcode.settings import Settings, expected_owners, setting_rows, variables
 
 BUCKETS = {"INPUT_BUCKET": "source-bucket", "OUTPUT_BUCKET": "target-bucket"}
 ONE_BUCKET = {"INPUT_BUCKET": "bucket", "OUTPUT_BUCKET": "bucket"}
@@ -214,6 +214,14 @@ INPUT_OWNER, OUTPUT_OWNER = "111111111111", "222222222222"
 )
 def test_every_bucket_has_the_owner_that_is_given(given: dict[str, str], owners: dict[str, str]) -> None:
     assert Settings.from_mapping(given).owners == owners
+
+
+@pytest.mark.parametrize("given", [BUCKETS, ONE_BUCKET | {"PREFIX": "in/"}])
+@pytest.mark.parametrize("variable", ["EXPECTED_INPUT_BUCKET_OWNER", "EXPECTED_OUTPUT_BUCKET_OWNER"])
+def test_owners_are_known_before_settings_hold(given: dict[str, str], variable: str) -> None:
+    mapping = given | {variable: INPUT_OWNER}
+    assert expected_owners(mapping) == Settings.from_mapping(mapping).owners
+    assert expected_owners({variable: INPUT_OWNER, "MAX_WORKERS": "x"}) == {}
 
 
 def test_one_bucket_cannot_have_two_owners() -> None:

@@ -162,3 +162,28 @@ def _error_answer(url: str, status: int, code: str) -> AWSResponse:
 class _Raw(BytesIO):
     def stream(self, **_: object) -> list[bytes]:
         return [self.read()]
+
+
+class Transport:
+    """What stands below a client instead of the network: answers every request by ``answer_to``, and counts."""
+
+    def __init__(self, answer_to: Callable[[int], tuple[int, str] | None]) -> None:
+        self.requests = 0
+        self._answer_to = answer_to
+
+    def send(self, request: Any) -> AWSResponse:
+        """Answer request number ``requests`` (from 1) with a status and S3's code, or, for None, as S3 does a PUT."""
+        self.requests += 1
+        said = self._answer_to(self.requests)
+        if said is None:
+            return AWSResponse(request.url, 200, {"ETag": '"e"', "Content-Length": "0"}, _Raw(b""))
+        return _error_answer(request.url, *said)
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+
+def over(client: S3Client, transport: Transport) -> Transport:
+    """Put ``transport`` below ``client``."""
+    client._endpoint.http_session = transport
+    return transport

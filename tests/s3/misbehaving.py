@@ -22,7 +22,7 @@ class MisbehavingServer(ThreadingHTTPServer):
 
     ``faults`` holds, for each answer still to come, what befalls it and after how many bytes of its body: ``reset``
     (the connection), ``hang up`` (it ends), ``stall`` (nothing more comes) or ``short`` (fewer bytes than asked for,
-    and Content-Length says so). ``ranges`` records what was asked for.
+    and Content-Length says so). ``ranges`` records what was asked for, ``owners`` whose the bucket was to be.
     """
 
     daemon_threads = True
@@ -32,6 +32,7 @@ class MisbehavingServer(ThreadingHTTPServer):
         self.content = content
         self.faults: list[tuple[str, int] | None] = []
         self.ranges: list[str | None] = []
+        self.owners: list[str | None] = []
         self.ignores_ranges = False
         self.released = threading.Event()
 
@@ -61,6 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers.get("Range")
         self.server.ranges.append(asked)
+        self.server.owners.append(self.headers.get("x-amz-expected-bucket-owner"))
         fault, count = (self.server.faults.pop(0) if self.server.faults else None) or ("", 0)
         body = self.server.content
         if asked and not self.server.ignores_ranges:

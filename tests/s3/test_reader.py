@@ -9,6 +9,7 @@ import pytest
 
 from csv_transcode import errors
 from csv_transcode.s3.client import make_client
+from csv_transcode.s3.delays import DELAY_SECONDS, DELAY_SECONDS_MAX, full_jitter
 from csv_transcode.s3.reader import ANSWERS_MAX, PIECE_BYTES_MAX, Source, open_source
 from csv_transcode.s3.store import ObjectStore
 from tests.conftest import INPUT_BUCKET as BUCKET
@@ -272,6 +273,23 @@ class TestBrokenBodies:
         assert b"".join(source.chunks()) == TEN_PARTS
         expected = [f"bytes={each}" if each else None for each in ranges]
         assert [request.headers.get("range") for request in sent][: len(expected)] == expected
+
+    def test_before_the_rest_is_asked_for_comes_a_random_wait_that_grows(self, s3: S3Client) -> None:
+        put(s3, TEN_PARTS)
+        slept = Slept()
+        store = ObjectStore(s3, slept.runtime("80000000", "ffffffff", "00000000", "40000000"))
+        spoil_bodies(s3, reset_after(0), end_after(30), reset_after(50), end_after(19))
+        assert b"".join(opened(store, InlineExecutor(), part_bytes=1000).chunks()) == TEN_PARTS
+        assert slept == pytest.approx([DELAY_SECONDS / 2, DELAY_SECONDS * 2, 0, DELAY_SECONDS * 2])
+
+    def test_waits_have_a_bound_and_none_follows_the_last_answer(self, s3: S3Client) -> None:
+        put(s3, TEN_PARTS)
+        slept = Slept()
+        spoil_bodies(s3, *[reset_after(0)] * ANSWERS_MAX)
+        with pytest.raises(errors.RetryableStoreError, match="broke off"):
+            list(opened(ObjectStore(s3, slept.runtime()), InlineExecutor(), part_bytes=1000).chunks())
+        assert len(slept) == ANSWERS_MAX - 1
+        assert full_jitter(slept.runtime("ffffffff"), 60) == pytest.approx(DELAY_SECONDS_MAX)
 
     @pytest.mark.parametrize(("got", "rest"), [(350, "350-899"), (100, "100-899"), (899, "899-899")])
     def test_what_is_left_of_a_range_of_several_parts_is_asked_for(
