@@ -212,7 +212,7 @@ class Settings:
     encoding: str | None = _setting(
         "ENCODING",
         "detected",
-        "the characters' encoding; only `utf-8` is supported yet",
+        "the characters' encoding: any that Python knows, such as `utf-8`, `cp1252` or `utf-16-le`",
         Encoding(),
         default=None,
         decides_bytes=True,
