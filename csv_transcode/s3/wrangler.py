@@ -7,6 +7,7 @@ buffer, which is bounded here: an object over ``bytes_max`` is refused.
 from __future__ import annotations
 
 import io
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from csv_transcode.errors import (
@@ -20,7 +21,7 @@ from csv_transcode.s3.reader import PIECE_BYTES_MAX
 from csv_transcode.s3.translation import foreign_errors, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_s3 import S3Client
 
@@ -100,8 +101,8 @@ def _download(client: S3Client, owned: dict[str, Any], key: str, version_id: str
     import awswrangler as wr  # noqa: PLC0415 -- half a second that only USE_WRANGLER pays
 
     buffer = io.BytesIO()
-    session: Any = _SessionOfOneClient(client)
     path = f"s3://{owned['Bucket']}/{key}"
+    session: Any = _SessionOfOneClient(_AskedOnce(client, f"awswrangler.s3.download {path}"))
     options: dict[str, Any] = {"version_id": version_id} if version_id else {}
     more = {name: value for name, value in owned.items() if name != "Bucket"}  # the expected owner, for HEAD and GET
     try:
@@ -120,9 +121,32 @@ class _SessionOfOneClient:
     have been made for another account), and not from the client that the processor was given.
     """
 
-    def __init__(self, client: S3Client) -> None:
+    def __init__(self, client: _AskedOnce) -> None:
         self._client = client
 
-    def client(self, **_: object) -> S3Client:
+    def client(self, **_: object) -> _AskedOnce:
         """Return the one client, whatever is asked for."""
         return self._client
+
+
+class _AskedOnce:
+    """A client whose errors are ours as soon as they are raised.
+
+    awswrangler asks again for what did not connect or went silent, up to six times, and sleeps by its own clock in
+    between; each time the client has repeated the request as often as it may.
+    """
+
+    def __init__(self, client: S3Client, request: str) -> None:
+        self._client = client
+        self._request = request
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (botocore has no types)
+        """Return what the client has under this name; HEAD and GET raise StoreError."""
+        found = getattr(self._client, name)
+        return partial(self._ask, found) if name in ("get_object", "head_object") else found
+
+    def _ask(self, method: Callable[..., Any], **parameters: Any) -> Any:  # noqa: ANN401 (as above)
+        try:
+            return method(**parameters)
+        except foreign_errors() as error:
+            raise translated(error, self._request) from error

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from csv_transcode import errors
 from csv_transcode.runtime import Runtime
+from csv_transcode.s3.client import make_client
 from csv_transcode.s3.store import ObjectStore
 from csv_transcode.s3.wrangler import DownloadedSource, download_source
 from tests.conftest import INPUT_BUCKET as BUCKET
-from tests.s3.faults import operations, record
+from tests.s3.faults import Slept, before, operations, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +74,32 @@ class TestKeys:
             put(s3, other, b"another")
         with pytest.raises(errors.StoreError, match="USE_WRANGLER"):
             fetch(s3, key)
+
+
+class TestTrouble:
+    @pytest.mark.parametrize("error", [ReadTimeoutError(endpoint_url="s3"), ConnectionClosedError(endpoint_url="s3")])
+    def test_awswrangler_does_not_ask_again_by_itself(self, s3: S3Client, error: Exception) -> None:
+        """It would, six times, each of them repeated by the client, and sleep for up to a minute in between."""
+        put(s3, "day.csv")
+        slept = Slept()
+        client = make_client(connections_max=1, retries_max=2, runtime=slept.runtime())
+        asked = []
+
+        def before_send(**_: object) -> None:
+            asked.append("GetObject")
+            raise error
+
+        client.meta.events.register_first("before-send.s3.GetObject", before_send)
+        with pytest.raises(errors.RetryableStoreError, match=r"awswrangler\.s3\.download s3://input-bucket/day\.csv"):
+            fetch(client, "day.csv")
+        assert len(asked) == 3
+        assert len(slept) == 2
+
+    def test_what_stands_no_more_is_missing(self, s3: S3Client) -> None:
+        put(s3, "day.csv")
+        before(s3, "GetObject", 1, lambda: s3.delete_object(Bucket=BUCKET, Key="day.csv"))
+        with pytest.raises(errors.ObjectNotFoundError):
+            fetch(s3, "day.csv")
 
 
 class TestLimits:
