@@ -4,6 +4,8 @@
     claimed     anything else:        PUT pending manifest (on the one that was read), HEAD outputs, GET manifest: still
                                       this claim?, PUT outputs (on what HEAD saw), PUT manifest (on the claim)
 
+Rejects, if there are any, are one more output, put once the others stand: who is overtaken loses a condition before.
+
 Every PUT is conditional. One that loses raises PreconditionFailedError, and the conversion starts over: nothing is
 repaired in place. Simpler protocols that take over an output seen after a 412, or accept another writer's without
 looking, end with a new manifest beside an old output (docs/decisions).
@@ -24,7 +26,7 @@ from csv_transcode.manifest import Manifest
 from csv_transcode.s3.store import Condition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Executor, Future
 
     from csv_transcode.keys import MappedKeys
@@ -109,7 +111,8 @@ class Commit:
     ) -> Manifest:
         """Publish the uploads (one a format, and the rejects) and then the manifest that ``describe`` makes of them.
 
-        An upload under ``optional`` is left out where it is empty, unless something stands in its place.
+        Uploads under ``optional`` (the rejects) come after the others. One that is empty is left out, unless something
+        stands in its place.
 
         ``claim`` asks for the claimed form even where no manifest stood. Raises PreconditionFailedError or
         ConflictError where another writer was first: what this attempt published stands under no committed manifest.
@@ -117,31 +120,32 @@ class Commit:
         empty = {name for name in optional if uploads[name].bytes_written == 0}
         if standing.etag is None and not claim:
             absent = {name: Condition.absent() for name in uploads if name not in empty}
-            # First the outputs: who loses one of them has put nothing that another's manifest would have to name.
-            stored = self._published(uploads, {name: at for name, at in absent.items() if name not in optional})
-            rest = {name: at for name, at in absent.items() if name in optional}
-            return self._finish(uploads, describe, stored, rest, Condition.absent())
+            first, last = _split(absent, optional)
+            return self._finish(uploads, describe, self._published(uploads, first), [last], Condition.absent())
         claimed = self._claim(standing)
         seen = {name: self._seen(upload.key) for name, upload in uploads.items()}
-        conditions = {name: at for name, at in seen.items() if name not in empty or at != Condition.absent()}
+        first, last = _split(seen, optional)
+        last = {name: at for name, at in last.items() if name not in empty or at != Condition.absent()}
         self._require_claim(claimed)
-        return self._finish(uploads, describe, {}, conditions, Condition.matches(claimed))
+        return self._finish(uploads, describe, {}, [first, last], Condition.matches(claimed))
 
     def _finish(
         self,
         uploads: Mapping[str, Publishable],
         describe: Callable[[Mapping[str, StoredObject]], Manifest],
-        stored: Mapping[str, StoredObject],
-        conditions: Mapping[str, Condition],
+        stored: dict[str, StoredObject],
+        stages: Sequence[Mapping[str, Condition]],
         expected: Condition,
     ) -> Manifest:
-        """Put what has a condition, beside what is ``stored``; and then the committed manifest on what is expected."""
+        """Put what has a condition, stage by stage, beside what is ``stored``; and then the committed manifest."""
         try:
-            manifest = describe({**stored, **self._published(uploads, conditions)})
+            for conditions in stages:
+                stored |= self._published(uploads, conditions)
+            manifest = describe(stored)
             manifest.check_counts()
             self._put(manifest, expected, "commit")
         except TranscodeError:
-            if conditions:
+            if any(stages):
                 self._withdraw_untrue()
             raise
         return manifest
@@ -203,3 +207,11 @@ class Commit:
             content_type=JSON_TYPE,
         )
         return stored.etag
+
+
+def _split(
+    conditions: Mapping[str, Condition], last: frozenset[str]
+) -> tuple[dict[str, Condition], dict[str, Condition]]:
+    """Return the conditions of what is put first, and of what is put ``last``, by who has lost none of the first."""
+    first = {name: at for name, at in conditions.items() if name not in last}
+    return first, {name: at for name, at in conditions.items() if name in last}

@@ -496,6 +496,33 @@ class TestRejects:
             assert convert(client).outcome is Outcome.FAILED
         assert require_truth(client, RAGGED, MORE_RAGGED) == {MANIFEST: "pending"}
 
+    @pytest.mark.parametrize("over", [None, OLD_RAGGED], ids=["where nothing stood", "over an older one"])
+    def test_are_not_put_by_who_has_lost_an_output(self, client: S3Client, other: S3Client, over: bytes | None) -> None:
+        if over is not None:
+            converted(client, over)
+        put(client, RAGGED)
+        number = 3 if over is None else 8  # the first output is put
+        comes_between = Trouble(number, doing(lambda: converted(other, THREE)))
+        with troubled(client, comes_between):
+            assert convert(client).outcome is Outcome.SKIPPED
+        assert comes_between.sent[number - 1 : number + 4] == [*["PutObject", "HeadObject"] * 2, "GetObject"]
+        require_rejects(client, THREE)
+
+    @pytest.mark.xfail(reason="nothing stands there for a condition to hold back, and nobody looks", strict=True)
+    @pytest.mark.parametrize("over", [None, ONE], ids=["where nothing stood", "over an older one"])
+    def test_of_one_that_was_overtaken_just_before_them_and_dies(
+        self, client: S3Client, other: S3Client, over: bytes | None
+    ) -> None:
+        if over is not None:
+            converted(client, over)
+        put(client, RAGGED)
+        number = 5 if over is None else 10  # the rejects are put
+        comes_between = Trouble(number, doing(lambda: converted(other, THREE)))
+        dies = Trouble(number + 1, kills=True)
+        with troubled(client, comes_between), troubled(client, dies), pytest.raises(KilledError):
+            convert(client)
+        require_rejects(client, THREE)
+
     @pytest.mark.parametrize("number", [1, 2, 3, 4])
     def test_whose_answer_was_lost(self, client: S3Client, number: int) -> None:
         put(client, RAGGED)
