@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from csv_transcode import fanout
+from csv_transcode import memory_budget
 from csv_transcode.__main__ import main
 from csv_transcode.decode import records
 from csv_transcode.formats import parquet
@@ -242,7 +242,7 @@ def value(node: ast.expr) -> int:
 
 
 def constants() -> dict[str, int]:
-    modules = (cache, encoder, fanout, parquet, reader, records, upload, wrangler)
+    modules = (cache, encoder, memory_budget, parquet, reader, records, upload, wrangler)
     known = {name: number for module in modules for name, number in vars(module).items() if isinstance(number, int)}
     return known | {"cores": CORES}
 
