@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .PHONY: help
 help:  # The list itself is taken from the comments behind the verbs.
 	@echo "make VERB    (PYTHON=$(PYTHON) makes the environments, JOBS=$(JOBS) tests run at a time)"
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 .PHONY: demo
 demo: .venv/stamp .venv-emulators/stamp  ## deploy to an AWS on this machine, convert real files, compare every cell
@@ -47,6 +47,10 @@ fuzz: .venv/fuzz-stamp  ## look for lost and changed records: a million cells, c
 	$(BIN)/python -m fuzz faults --cells 1000000
 	$(BIN)/python -m fuzz coverage --minutes $(FUZZ_MINUTES)
 	$(BIN)/python -m fuzz linear
+
+.PHONY: reliability
+reliability: .venv/stamp .venv-emulators/stamp  ## real processes, a real server, killed, slow and spoiled: half an hour on 2 cores
+	EMULATORS_REQUIRED=1 $(BIN)/python -m tests.real
 
 .PHONY: clean
 clean:  ## take away everything that the verbs above have made

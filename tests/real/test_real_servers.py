@@ -1,0 +1,98 @@
+"""What the project promises of real processes and a real S3 server; ``make reliability`` runs the long forms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import not_installed
+from tests.real.contention import contended
+from tests.real.deadlines import counted_down
+from tests.real.kills import SCENARIOS, Scenario, killed
+from tests.real.many import converted_in_one_run
+from tests.real.memory import bomb, cell, columns, large, within_memory
+from tests.real.network import NETWORKS, Conversions
+from tests.real.orders import delivered, orders
+from tests.real.place import place
+from tests.real.trouble import _installed
+from tests.seaweed import NotInstalledError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.real.memory import Case
+    from tests.real.place import Place
+
+pytestmark = pytest.mark.long
+
+KILLS_OF_LARGE = 9  # one in so many here, all of them in `make reliability`
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_whoever_is_killed_at_a_request_leaves_nothing_false_and_the_next_run_converges(
+    here: Place, scenario: Scenario
+) -> None:
+    tally = killed(here, scenario, KILLS_OF_LARGE if "large" in scenario.name else 1)
+    assert tally.is_good, str(tally)
+
+
+@pytest.fixture(scope="module")
+def proxies() -> None:
+    try:
+        for program in ("envoy", "python"):
+            _installed(program)
+    except NotInstalledError as error:
+        not_installed(str(error))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.usefixtures("proxies")
+def test_over_a_network_that_fails_everything_is_converted_or_reported(here: Place, name: str) -> None:
+    tally = Conversions(here, 8).over(name)
+    assert tally.is_good, str(tally)
+
+
+@pytest.fixture
+def alone() -> Iterator[Place]:
+    """Yield a server of its own, for what changes the buckets themselves."""
+    try:
+        with place() as made:
+            yield made
+    except NotInstalledError as error:
+        not_installed(str(error))
+
+
+@pytest.mark.integration
+def test_of_32_conversions_of_one_key_at_once_one_commits(alone: Place) -> None:
+    tally = contended(alone, rounds=1)
+    assert tally.is_good, str(tally)
+
+
+def test_whatever_the_order_of_events_the_newest_version_stands(here: Place) -> None:
+    tally = delivered(here, sample=20)
+    assert tally.is_good, str(tally)
+
+
+def test_the_orders_are_all() -> None:
+    every = list(orders())
+    assert (len(every), len(set(every))) == (2528, 2528)
+
+
+def test_of_many_objects_the_bad_ones_are_reported_and_the_rest_converted_once(here: Place) -> None:
+    tally = converted_in_one_run(here, 300, 5)
+    assert tally.is_good, str(tally)
+
+
+@pytest.mark.parametrize(
+    "case", [large(48), bomb(1024), cell(40), columns(100_000, allowed=False)], ids=lambda case: case.name
+)
+def test_under_512_mb_what_is_large_is_converted_and_what_is_monstrous_is_refused(here: Place, case: Case) -> None:
+    tally = within_memory(here, (case,))
+    assert tally.is_good, str(tally)
+
+
+@pytest.mark.usefixtures("proxies")
+def test_under_a_slow_server_no_invocation_ends_by_timeout(here: Place) -> None:
+    tally = counted_down(here, 10)
+    assert tally.is_good, str(tally)
