@@ -6,6 +6,7 @@ The façade over the package: it lists, fans objects out over threads, and repor
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -30,6 +31,7 @@ from csv_transcode.s3.store import MARKER, Condition, ObjectStore
 from csv_transcode.s3.upload import ObjectUpload
 from csv_transcode.s3.wrangler import download_source
 from csv_transcode.settings import Settings
+from csv_transcode.telemetry import get_logger, log_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -213,6 +215,7 @@ class S3DataProcessor:
         """
         begun = self._runtime.clock()
         pace = Pace(deadline.begun(self.settings.deadline_margin_seconds), self._runtime)
+        _warn_of_margin(pace.deadline)
         asked = _Asked(invocation, self._listed, pace.deadline)
         results = [ObjectResult(one.key, Outcome.SKIPPED, one.reason) for one in invocation.skipped]
 
@@ -405,6 +408,12 @@ class _Asked:
                 return reached
             reached = result.key
         return reached if self._is_cut else None
+
+
+def _warn_of_margin(deadline: Deadline) -> None:
+    if deadline.is_over:
+        seconds, margin = round(deadline.granted_seconds, 1), deadline.margin_seconds
+        log_event(get_logger(), logging.WARNING, "deadline.margin_takes_all", seconds=seconds, margin_seconds=margin)
 
 
 def _given_up(obj: EventObject | Skipped) -> ObjectResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import math
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,7 +20,8 @@ from csv_transcode.fanout import Gate, fan_out
 from csv_transcode.report import Outcome
 from csv_transcode.runtime import Runtime
 from csv_transcode.s3.reader import open_source
-from tests.conftest import OUTPUT_BUCKET
+from csv_transcode.telemetry import LOGGER_NAME, get_logger
+from tests.conftest import INPUT_BUCKET, OUTPUT_BUCKET
 from tests.imitation import Imitated
 from tests.s3.executors import InlineExecutor
 from tests.s3.faults import list_by, operations, record
@@ -38,6 +40,7 @@ from tests.trouble import Trouble, doing, troubled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
 
@@ -50,6 +53,7 @@ LARGE: Final = b"id,text\n" + b"".join(
     b"%d,%s\n" % (number, hashlib.sha256(b"%d" % number).hexdigest().encode()) for number in range(900)
 )
 COMMITTING: Final = ("PutObject", "CompleteMultipartUpload")
+HELD: Final = ("ObjectUpload", "Stripe", "Source", "_Visit", "_Encoding", "_Scan", "Reject")
 WAITED_MAX: Final = 30  # so that a test that would hang fails
 
 
@@ -375,7 +379,11 @@ class TestConversion:
         assert list(standing(client)) == ["processed/_failed/day.csv.json"]
         assert uploads(client) == []
 
-    def test_an_invocation_without_time_asks_for_nothing(self, client: S3Client) -> None:
+    def test_an_invocation_without_time_asks_for_nothing(
+        self, client: S3Client, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("WARNING", LOGGER_NAME)
+        get_logger().propagate = True
         put(client, SMALL)
         sent = record(client)
         report = handled(client, Clock(), KEY, "in/other.csv", seconds=MARGIN)
@@ -384,6 +392,7 @@ class TestConversion:
         report = handled(client, Clock(), seconds=MARGIN)
         assert (report.results, report.next, report.status_code) == ((), "", 206)
         assert operations(sent) == []
+        assert [record.getMessage() for record in caplog.records] == ["deadline.margin_takes_all"] * 2
 
     def test_the_margin_is_a_setting(self, client: S3Client) -> None:
         put(client, SMALL)
@@ -398,8 +407,33 @@ class TestConversion:
             report = handled(client, clock, KEY)
         assert report.results[0].outcome is Outcome.DEFERRED
         gc.collect()
-        held = [one for one in gc.get_objects() if type(one).__name__ in ("ObjectUpload", "Stripe", "Source")]
-        assert held == []
+        assert not [one for one in gc.get_objects() if type(one).__name__ in HELD]
+
+
+class TestNextInvocation:
+    """Whatever became of one, the next finds nothing of it: in memory, in the cache, on disk, or behind the gates."""
+
+    @pytest.mark.parametrize("late", [0, 7], ids=["finished", "cut short"])
+    @pytest.mark.parametrize("source", [LARGE, b"\x1f\x8b" + LARGE], ids=["good", "bad"])
+    def test_finds_nothing_of_the_one_before(
+        self, client: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: bytes, late: float
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        put(client, source)
+        clock = Clock()
+        with processor(client, replace(inline_runtime(), clock=clock), part_bytes=PART) as made:
+            made.read_s3_file(INPUT_BUCKET, KEY)
+            with troubled(client, passing(clock, 1, 44)), troubled(client, passing(clock, 4, late)):
+                invocation = Invocation(EventKind.DIRECT, (EventObject(KEY),))
+                report = made.handle(invocation, clock.lambda_context(60))
+            made.end_invocation()
+            at = made._machinery.converter._at
+            assert (at.gate._taken, at.parts_gate._taken) == (0, 0)
+            gc.collect()
+            assert not [one for one in gc.get_objects() if type(one).__name__ in HELD]
+            assert (made._cache._objects, made._cache._bytes) == ({}, 0)
+        assert len(report.results) == 1  # which is kept until it is answered
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestSweep:
