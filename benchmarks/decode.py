@@ -75,7 +75,7 @@ def _megabytes_a_second(source: bytes, records: int, bad: int) -> float:
         raise measure.EngineError(source[:100])
     decoder = StripeDecoder(head.names, head.dialect, TypeRules())
     read = rejected = 0
-    for stripe in head.stripes():
+    for stripe in head.stripes(decoder):
         parsed = decoder.parse(stripe)
         read += parsed.count
         rejected += len(parsed.rejects)

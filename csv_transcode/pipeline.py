@@ -138,7 +138,7 @@ def read_table(chunks: Iterable[bytes], plan: Plan) -> pa.Table:
         raise DialectError(message)
     scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules), head)
     seen = []
-    for stripe in head.stripes():
+    for stripe in head.stripes(scan.decoder):
         observed = scan.decoder.observe(scan.decoder.parse(stripe), scan.evidence)
         for reject in observed.rejects:
             raise _record_error(reject.counted_from(scan.read))
@@ -310,7 +310,7 @@ def _first_pass(
     scan: _Scan, open_targets: Callable[[], Mapping[str, Target]], plan: Plan, pools: Pools
 ) -> _Encoding | None:
     """Observe every stripe; return the outputs where the types that the first one shows hold to the end."""
-    stripes = scan.head.stripes()
+    stripes = scan.head.stripes(scan.decoder)
     begun = [scan.decoder.observe(scan.decoder.parse(stripe), scan.evidence) for stripe in islice(stripes, 1)]
     for observed in begun:
         scan.add(observed.evidence, observed.count, observed.rejects)
@@ -346,7 +346,7 @@ def _second_pass(
     """Encode the whole source with the types that all of it has shown."""
     types = scan.schema().types
     with _closed(open_chunks()) as chunks:
-        stripes = scan.head.again(chunks).stripes()
+        stripes = scan.head.again(chunks).stripes(scan.decoder)
         with _Encoding(scan.decoder.arrow_schema(types), scan.head, open_targets(), plan, pools) as encoding:
             read = 0
 

@@ -117,7 +117,7 @@ def file(data: bytes) -> None:
             return
         decoder = StripeDecoder(beginning.names, beginning.dialect, TypeRules())
         evidence = (ColumnEvidence(),) * len(beginning.names)
-        for stripe in beginning.stripes():
+        for stripe in beginning.stripes(decoder):
             observed = decoder.observe(decoder.parse(stripe), evidence)
             types = decoder.decide(observed.evidence)
             batch = decoder.cast(observed, types.types)

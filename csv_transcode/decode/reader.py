@@ -1,7 +1,8 @@
 """A source's chunks → dialect and header → stripes → typed record batches, and the records that are rejected.
 
 head = read_head(chunks, …)                 once: what the file is, and its columns' names
-for stripe in head.stripes():               in order, one thread
+decoder = StripeDecoder(head.names, …)      once
+for stripe in head.stripes(decoder):        in order, one thread
     parsed = decoder.parse(stripe)          any thread
     observed = decoder.observe(parsed, …)   any thread
     batch = decoder.cast(observed, …)       any thread
@@ -24,9 +25,9 @@ from csv_transcode.decode.dialect_detection import Given
 from csv_transcode.decode.evidence import ColumnEvidence
 from csv_transcode.decode.plain import LINE_ENDS, line_count
 from csv_transcode.decode.records import Cuts, RecordCutter
-from csv_transcode.decode.sift import FlawedRecord, lines_before, sift
+from csv_transcode.decode.sift import Block, FlawedRecord, lines_before, sift
 from csv_transcode.decode.texts import Texts
-from csv_transcode.decode.walk import Flaw
+from csv_transcode.decode.walk import Boundaries, Flaw
 from csv_transcode.errors import DialectError, EncodingError, LimitError
 from csv_transcode.rejects import PREAMBLE, Reject
 from csv_transcode.schema import Schema
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from csv_transcode.decode.encoding import Encoding
     from csv_transcode.decode.inference import Observation, TypeRules
     from csv_transcode.decode.records import Stripe
-    from csv_transcode.decode.sift import Block
     from csv_transcode.schema import ColumnType
 
     Numbers = npt.NDArray[np.intp]
@@ -80,10 +80,16 @@ class Head:
     reading: Reading
     preamble: tuple[Reject, ...] = ()
 
-    def stripes(self) -> Iterator[Stripe]:
-        """Yield the file's stripes, in order, once."""
+    def stripes(self, decoder: StripeDecoder) -> Iterator[Stripe]:
+        """Yield the file's stripes, for ``decoder``, in order, once."""
         cutter = RecordCutter(
-            self.records, self.dialect, self.reading.cuts, width=len(self.names), offset=self.offset, line=self.line
+            self.records,
+            self.dialect,
+            self.reading.cuts,
+            width=len(self.names),
+            offset=self.offset,
+            line=self.line,
+            fits=decoder.fits_alone if decoder.may_reject_one_value else None,
         )
         return cutter.stripes()
 
@@ -288,6 +294,19 @@ class StripeDecoder:
             else:
                 observations.append(inference.Observation(ColumnEvidence()))
         return Observed(parsed.strings, texts, tuple(observations), parsed.count, parsed.rejects)
+
+    @property
+    def may_reject_one_value(self) -> bool:
+        """Whether records of one value are rejected for it: which blank lines are values hangs on what follows them."""
+        fixed = self._rules.fixed(self.names[0])
+        return len(self.names) == 1 and fixed is not None and fixed.name != "string"
+
+    def fits_alone(self, record: bytes) -> bool:
+        """Return whether the value of a good record of one column fits the type that is given."""
+        block = Block(record, 0, 1, quoted=True, boundaries=Boundaries(np.array([len(record)])))
+        texts = Texts.of(_one_batch(self._parser.parse(block).table).column(0))
+        fixed = self._rules.fixed(self.names[0])
+        return fixed is None or not casts.unfit(texts, fixed, self._rules)
 
     def _fitting(self, parsed: Parsed) -> tuple[Parsed, tuple[Texts, ...]]:
         """Return the records whose values fit the types that are given; the others are rejected."""

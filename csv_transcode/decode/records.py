@@ -20,9 +20,11 @@ from csv_transcode.decode.walk import REACH, BeyondReachError, NeedsMoreError, w
 from csv_transcode.errors import LimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from csv_transcode.decode.dialect import Dialect
+    from csv_transcode.decode.plain import Positions
+    from csv_transcode.decode.walk import Boundaries
 
 STRIPE_BYTES: Final = 4 << 20
 
@@ -51,16 +53,26 @@ class RecordCutter:
     """Cuts a source into blocks and stripes.
 
     ``chunks`` are the decoded source's bytes in order, in pieces of any size, the first of which begins at byte
-    ``offset`` on line ``line``, at the start of a record. Raises LimitError where no line ends within reach.
+    ``offset`` on line ``line``, at the start of a record. ``fits`` says of a record of one column whether its value
+    will be kept; without it all are. Raises LimitError where no line ends within reach.
     """
 
     def __init__(
-        self, chunks: Iterable[bytes], dialect: Dialect, cuts: Cuts, *, width: int, offset: int, line: int
+        self,
+        chunks: Iterable[bytes],
+        dialect: Dialect,
+        cuts: Cuts,
+        *,
+        width: int,
+        offset: int,
+        line: int,
+        fits: Callable[[bytes], bool] | None = None,
     ) -> None:
         self._chunks = iter(chunks)
         self._dialect = dialect
         self._cuts = cuts
         self._width = width
+        self._fits = fits
         self._quote = (dialect.quote_char or "").encode()
         self._buffer = b""
         self._start = 0  # of the next block, in the buffer
@@ -112,7 +124,7 @@ class RecordCutter:
         of the whole block where it has none.
         """
         body = block.data.rstrip(LINE_ENDS)
-        small = len(block.data) <= self._cuts.record_bytes_max
+        small = len(block.data) <= self._cuts.record_bytes_max and self._fits is None
         if small and block.is_plain and self._dialect.delimiter.encode() not in body and body.isascii():
             end = len(body) + (2 if block.data[len(body) : len(body) + 2] == b"\r\n" else 1) if body else 0
             lead = len(block.data) - len(block.data.lstrip(LINE_ENDS))
@@ -121,12 +133,21 @@ class RecordCutter:
         flaws = flaws_of(block, boundaries, self._dialect, self._width)
         good = ~block.blanks(np.frombuffer(block.data, np.uint8), boundaries)
         good[list(flaws)] = False
-        kept = np.flatnonzero(good)
+        kept = self._without_unfit_tail(block, boundaries, np.flatnonzero(good))
         if len(kept) == 0:
             return *block.split(0, self._dialect), len(block.data)
         gaps = boundaries.starts[kept] - np.concatenate(((0,), boundaries.ends[kept[:-1]]))
         self._require_few([], int(gaps[1:].max(initial=0)))
         return *block.split(int(boundaries.ends[kept[-1]]), self._dialect), int(gaps[0])
+
+    def _without_unfit_tail(self, block: Block, boundaries: Boundaries, kept: Positions) -> Positions:
+        """Return the records ``kept`` up to the last one whose value fits: blank lines behind it are no records."""
+        if self._fits is None:
+            return kept
+        starts, ends, last = boundaries.starts, boundaries.ends, len(kept)
+        while last and not self._fits(block.data[starts[kept[last - 1]] : ends[kept[last - 1]]]):
+            last -= 1
+        return kept[:last]
 
     def _require_few(self, waiting: list[Block], more: int) -> None:
         length = sum(len(block.data) for block in waiting) + more
