@@ -43,6 +43,7 @@ class AdaptiveConcurrency:
         self._share = 1.0  # of the whole
         self._risen = runtime.clock()  # when the share was last looked at
         self._fell: float | None = None
+        self._troubled: float | None = None  # last there was a cause
         self._latencies = {operation: _Latency() for operation in TIMED}
 
     def answered(self, operation: str, seconds: float, *, throttled: bool) -> None:
@@ -76,17 +77,18 @@ class AdaptiveConcurrency:
     def _fall(self, cause: str, share_least: float) -> None:
         self._rise()
         now = self._runtime.clock()
-        recently = self._fell is not None and now - self._fell < FALL_SECONDS
-        if recently or self._share <= share_least:
+        self._troubled = now
+        if self._fell is not None and now - self._fell < FALL_SECONDS:
             return
-        self._fell = now
-        self._share = max(self._share * FALL_FACTOR, share_least, 1 / max(self._objects_max, self._parts_max))
-        log_event(get_logger(), logging.INFO, "concurrency.lowered", cause=cause, share=round(self._share, 3))
+        lowered = max(self._share * FALL_FACTOR, share_least, 1 / max(self._objects_max, self._parts_max))
+        if lowered < self._share:  # else it is low enough, and only does not rise
+            self._share, self._fell = lowered, now
+            log_event(get_logger(), logging.INFO, "concurrency.lowered", cause=cause, share=round(lowered, 3))
 
     def _rise(self) -> None:
         """Add what the calm since the last look is worth."""
         now = self._runtime.clock()
-        calm_from = self._risen if self._fell is None else max(self._risen, self._fell + CALM_SECONDS)
+        calm_from = self._risen if self._troubled is None else max(self._risen, self._troubled + CALM_SECONDS)
         self._share = min(1.0, self._share + max(0.0, now - calm_from) / RISE_SECONDS)
         self._risen = now
 

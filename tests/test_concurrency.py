@@ -15,6 +15,7 @@ from csv_transcode.errors import DeadlineError
 from csv_transcode.fanout import Gate, GatedExecutor, fan_out
 from csv_transcode.report import Outcome
 from csv_transcode.runtime import Runtime
+from csv_transcode.telemetry import LOGGER_NAME, get_logger
 from tests.s3.executors import InlineExecutor
 from tests.standing import KEY, inline_runtime, patient_client, processor, put
 from tests.trouble import Trouble, answered, troubled
@@ -77,6 +78,16 @@ class TestThrottling:
         assert seen[7.5] == (2, 4)
         assert [seen[now][0] for now in (12, 22, 37, 52, 59, 60)] == [3, 6, 10, 14, 15, 16]
         assert seen[69.9] == (16, 32)
+
+    def test_that_goes_on_keeps_them_down_and_is_told_while_they_fall(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO", LOGGER_NAME)
+        get_logger().propagate = True
+        machine = Machine()
+        for now in range(60):
+            machine.now = now
+            machine.answer(0.01, throttled=True)
+        assert machine.seen == (1, 1)
+        assert [record.getMessage() for record in caplog.records] == ["concurrency.lowered"] * 5
 
     def test_that_comes_again_takes_half_of_what_there_is_by_then(self) -> None:
         machine = Machine()
