@@ -73,7 +73,10 @@ class DifferenceError(Exception):
 
 
 def outputs(case: Case, pools: Pools = INLINE) -> dict[str, bytes]:
-    """Return the product's outputs for the case: Parquet, Avro and rejects. Raises what the product raises."""
+    """Return the product's outputs for the case: Parquet, Avro and rejects; none for a source of line ends.
+
+    Raises what the product raises.
+    """
     source, passes = case.source, []
 
     def chunks() -> Iterator[bytes]:
@@ -85,8 +88,10 @@ def outputs(case: Case, pools: Pools = INLINE) -> dict[str, bytes]:
 
     done = transcode(chunks, targets, case.plan(), pools)
     if done is None:
-        message = "the source was taken for empty"
-        raise DifferenceError(message)
+        if case.text.strip(b"\r\n"):
+            message = "the source was taken for empty"
+            raise DifferenceError(message)
+        return {}  # an empty value or two in one column, and no header: nobody can tell
     if case.spelling.detected:
         _same("delimiter", done.dialect.delimiter, case.spelling.delimiter)
     return {name: bytes(target.data) for name, target in passes[-1].items()}
@@ -100,6 +105,9 @@ def check(case: Case, pools: Pools = INLINE) -> None:
         message = f"refused: {type(error).__name__}: {error}"
         raise DifferenceError(message) from error
     rows, rejects = expected(case)
+    if not made:
+        _same("rows and rejects of nothing", (rows, rejects), ([], []))
+        return
     _check_rejects([json.loads(line) for line in made[REJECTS].splitlines()], rejects)
     table = pq.read_table(io.BytesIO(made["parquet"]))
     _same("names", tuple(table.column_names), case.names)
