@@ -1,6 +1,7 @@
 # The verbs of this project. `make` alone lists them.
 PYTHON ?= python3
 FUZZ_MINUTES ?= 30
+SIMULATIONS ?= 100000
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 BIN := .venv/bin
@@ -51,6 +52,14 @@ fuzz: .venv/fuzz-stamp  ## look for lost and changed records: a million cells, c
 .PHONY: reliability
 reliability: .venv/stamp .venv-emulators/stamp  ## real processes, a real server, killed, slow and spoiled: half an hour on 2 cores
 	EMULATORS_REQUIRED=1 $(BIN)/python -m tests.real
+
+.PHONY: simulate
+simulate: .venv/stamp  ## SIMULATIONS (100,000) seeded runs of the handler against faults, crashes and each other; goes on where it stopped
+	$(BIN)/python -m tests.simulation --runs $(SIMULATIONS) --jobs $(JOBS)
+
+.PHONY: guards
+guards: .venv/stamp  ## take one guard at a time out of a copy of the package, and see that a check turns red
+	$(BIN)/python -m tests.simulation.guards --jobs $(JOBS)
 
 .PHONY: clean
 clean:  ## take away everything that the verbs above have made

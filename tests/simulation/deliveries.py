@@ -59,7 +59,7 @@ class Delivery:
         Who gets an exception does not learn for which of its keys.
         """
         if self.kind.missed is _missed_by_raising:
-            return not self.left & failing
+            return not (failing if self.kind.sweeps else self.left & failing)
         return bool(self.left - failing)
 
     @property

@@ -75,7 +75,7 @@ class Call:
 
 def applicable(call: Call, answer: Answer | None) -> tuple[str, ...]:
     """Return the faults that this request can meet; ``answer`` is what a reading one is going to get."""
-    kinds = ["500", "503 SlowDown", RESET, STALL, LOST, LATE, *CRASHES]
+    kinds = ["500", "503 SlowDown", RESET, STALL, CRASH_BEFORE]
     if call.is_conditional_write:
         kinds += ["409 ConditionalRequestConflict", "412"]
     elif "if-match" in call.request.headers:
@@ -83,7 +83,7 @@ def applicable(call: Call, answer: Answer | None) -> tuple[str, ...]:
     if call.operation == "CompleteMultipartUpload":
         kinds.append("error in a 200")
     if call.operation not in READS:
-        kinds.append(AFTERWARDS)
+        kinds += [LOST, LATE, CRASH_AFTER, AFTERWARDS]  # of a reading one they are the same as those above
     if call.operation in HAVE_BODIES:
         kinds.append(FLIPPED_UPLOAD)
     if answer is not None and call.operation == "GetObject" and answer.body:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tests.simulation.scheduler import Scheduler
     from tests.simulation.server import Request, Server
 
-LATENCY_SECONDS: Final = 0.02
 READ_TIMEOUT_SECONDS: Final = 15.0  # the product's default
 
 
@@ -34,6 +33,9 @@ class Plan(Protocol):
 
     def place(self, length: int) -> int:
         """Return at which byte of so many."""
+
+    def latency(self) -> float:
+        """Return how long the next request takes to S3."""
 
 
 class Watcher(Protocol):
@@ -70,8 +72,7 @@ class Network:
     def send(self, prepared: Any) -> AWSResponse:
         """Carry out a request of the SDK's, or what befalls it."""
         scheduler = self._scheduler
-        scheduler.pause()
-        scheduler.now += LATENCY_SECONDS
+        scheduler.sleep(self.plan.latency())
         if scheduler.life.ends_at is not None and scheduler.now >= scheduler.life.ends_at:
             self._kill()
         request = _request(prepared)
@@ -123,7 +124,7 @@ class Network:
         if kind in faults.CRASHES:
             self._kill()
         if kind in (faults.STALL, faults.LATE, faults.AFTERWARDS):
-            self._scheduler.now += READ_TIMEOUT_SECONDS
+            self._scheduler.sleep(READ_TIMEOUT_SECONDS)
             raise ReadTimeoutError(endpoint_url=call.request.bucket)
         raise ConnectionClosedError(endpoint_url=call.request.bucket)
 
@@ -156,7 +157,7 @@ class Network:
         return answer, Body(answer.body[:place], ends[kind])
 
     def _stall(self) -> None:
-        self._scheduler.now += READ_TIMEOUT_SECONDS
+        self._scheduler.sleep(READ_TIMEOUT_SECONDS)
         raise BodyTimeoutError(None, "", "Read timed out.")  # type: ignore[arg-type]
 
 

@@ -18,17 +18,19 @@ import botocore.awsrequest
 import botocore.endpoint
 import botocore.hooks
 import botocore.parsers
-import botocore.retries.standard
 import botocore.signers
 import botocore.useragent
 from botocore.regions import EndpointRulesetResolver
 
 from csv_transcode.s3.client import make_client
+from csv_transcode.s3.retries import BUDGET, repeat_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mypy_boto3_s3 import S3Client
+
+    from csv_transcode.runtime import Runtime
 
 NOBODY: Final = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -39,22 +41,19 @@ NOBODY: Final = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 _moment = functools.cache(botocore.parsers.DEFAULT_TIMESTAMP_PARSER)
-_RETRY: Final = "retry-config-s3"
-_SEED: Final = "seed-max-attempts-s3"
-_clients: dict[tuple[Any, ...], tuple[Any, int]] = {}
+_clients: dict[tuple[Any, ...], Any] = {}
 
 
 class Machine:
-    """Sleep and chance for the SDK."""
+    """What the SDK takes for ``time``."""
 
-    def __init__(self, sleep: Callable[[float], None], random: Callable[[], float]) -> None:
+    def __init__(self, sleep: Callable[[float], None]) -> None:
         self.sleep = sleep
-        self.random = random
 
 
 @contextmanager
 def simulated_sdk(machine: Machine) -> Iterator[None]:
-    """Let every client made or asked here sleep and draw by ``machine``."""
+    """Let every client made or asked here sleep by ``machine``."""
     resolve = EndpointRulesetResolver.construct_endpoint
     addresses: dict[tuple[int, str, str], Any] = {}
 
@@ -110,22 +109,22 @@ class Headers(MutableMapping[str, Any]):
         return Headers(self.items())
 
 
-def client_over(transport: Any, machine: Machine, **limits: Any) -> S3Client:
+def client_over(transport: Any, runtime: Runtime, **limits: Any) -> S3Client:
     """Return the client that the product makes under these limits, with its requests going to ``transport``.
 
-    Made once a process for any limits, and copied: what a client remembers of its requests (the retry quota, handlers
+    Made once a process for any limits, and copied: what a client remembers of its requests (the retry budget, handlers
     hung into it) is each copy's own.
     """
     name = tuple(sorted(limits.items()))
     if name not in _clients:
         with mock.patch.dict("os.environ", NOBODY):
-            _clients[name] = make_client(**limits), limits["retries_max"] + 1
-    made, attempts_max = _clients[name]
-    client: S3Client = _copied(made, transport, machine, attempts_max)
+            _clients[name] = make_client(**limits)
+    client: S3Client = _copied(_clients[name], transport)
+    repeat_by(client, runtime, attempts_max=limits["retries_max"] + 1, budget=limits.get("retry_budget", BUDGET))
     return client
 
 
-def _copied(made: Any, transport: Any, machine: Machine, attempts_max: int) -> Any:
+def _copied(made: Any, transport: Any) -> Any:
     client = object.__new__(type(made))
     client.__dict__.update(made.__dict__)
     events = copy.copy(made.meta.events)
@@ -134,8 +133,4 @@ def _copied(made: Any, transport: Any, machine: Machine, attempts_max: int) -> A
     client._endpoint = copy.copy(made._endpoint)
     client._endpoint._event_emitter = events
     client._endpoint.http_session = transport
-    for name, unique_id in (("needs-retry.s3", _RETRY), ("request-created.s3", _SEED)):
-        events.unregister(name, unique_id=unique_id)
-    handler = botocore.retries.standard.register_retry_handler(client, attempts_max)
-    handler._retry_policy._retry_backoff._random = machine.random
     return client

@@ -43,6 +43,8 @@ PART_BYTES: Final = 4096  # instead of 8 MiB: what is put in the settings' place
 TIMEOUT_SECONDS: Final = 900.0
 MILLISECONDS: Final = 1000
 AFTERWARDS_SECONDS_MAX: Final = 40.0
+LATENCY_SECONDS: Final = 0.02
+MARGIN_SECONDS: Final = 10.0  # the product's default
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,9 @@ class Calm:
     def place(self, length: int) -> int:
         return length // 2
 
+    def latency(self) -> float:
+        return LATENCY_SECONDS
+
 
 @dataclass(frozen=True)
 class Context:
@@ -118,7 +123,7 @@ class World:
         self.running = 0
         self.unfinished: list[BaseException] = []
         self.scheduler = Scheduler(chance)
-        self.machine = Machine(self.scheduler.sleep, chance.random)
+        self.machine = Machine(self.scheduler.sleep)
         self.server = server or _server(shape)
         self.log = _Log(trace)
         self.invariants = Invariants(
@@ -128,6 +133,7 @@ class World:
             oracle,
             _variants(),
             self.broken,
+            self._is_late,
             trace,
         )
         self.network = Network(self.server, self.scheduler, plan or Calm(), self.invariants, self.invariants.target_of)
@@ -138,6 +144,14 @@ class World:
         self._lives = 0
 
     # ------------------------------------------------------------------ what happens in it
+
+    def fork(self, trace: Callable[[str], None] | None = None) -> World:
+        """Return a world that stands where this one does, and goes its own way from there."""
+        chance = random.Random(f"after {self.network.calls} calls")  # or attempt ids would come again
+        made = World(self.shape, chance, trace=trace, server=self.server.copy())
+        made.newest.update(self.newest)
+        made.invariants.adopt(self.invariants)
+        return made
 
     def overwrite(self, key: str, name: str) -> None:
         """Make a source of the corpus the newest version of a key."""
@@ -201,15 +215,16 @@ class World:
 
     def _build(self, settings: Settings) -> S3DataProcessor:
         object.__setattr__(settings, "part_bytes", self.shape.part_bytes)
+        runtime = self._runtime()
         client = client_over(
             self.network,
-            self.machine,
+            runtime,
             connections_max=2 * settings.max_workers + IO_THREADS_EXTRA,
             retries_max=settings.retries_max,
             connect_timeout_seconds=settings.connect_timeout_seconds,
             read_timeout_seconds=settings.read_timeout_seconds,
         )
-        return S3DataProcessor.from_settings(settings, s3_client=client, runtime=self._runtime())
+        return S3DataProcessor.from_settings(settings, s3_client=client, runtime=runtime)
 
     def _runtime(self) -> Runtime:
         return Runtime(
@@ -223,6 +238,9 @@ class World:
 
     def _executor(self, workers_max: int, name: str) -> SimulatedExecutor:
         return SimulatedExecutor(self.scheduler, workers_max, inline=self.shape.inline or name == "decode")
+
+    def _is_late(self, life: Life) -> bool:
+        return life.ends_at is not None and life.ends_at - self.scheduler.now <= MARGIN_SECONDS
 
     def broken(self, message: str, cause: BaseException | None = None) -> NoReturn:
         error = BrokenError(message)
