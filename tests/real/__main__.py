@@ -28,7 +28,7 @@ def kills(place: Place) -> Iterator[Tally]:
 def network(place: Place) -> Iterator[Tally]:
     from tests.real.network import NETWORKS, Conversions  # noqa: PLC0415
 
-    conversions = Conversions(place, 60)
+    conversions = Conversions(place, 60, rows=6_000)
     for name in NETWORKS:
         yield conversions.over(name)
 

@@ -61,7 +61,7 @@ def sweep(number: int, seconds: float) -> Chain:
 def keys(number: int, seconds: float) -> Chain:
     """Return the chain of one who names keys, a large one among them."""
     prefix = f"in/keys-{number}/"
-    bodies = _bodies(prefix, 15) | {f"{prefix}large.csv": large(number)}
+    bodies = _bodies(prefix, 15) | {f"{prefix}large.csv": large(number, 6_000)}
 
     def following(_: Event, done: Done) -> Event | None:
         deferred = [key for key, outcome in done.outcomes.items() if outcome == "deferred"]

@@ -30,10 +30,11 @@ def spotted(text: str) -> bytes:
     return small(text) + b"20,one,more\n"
 
 
-def large(seed: int) -> bytes:
-    digits = random.Random(seed).randbytes(_ROWS * 500).hex()
+def large(seed: int, rows: int = _ROWS) -> bytes:
+    """Return a source of so many kilobytes that hardly shrink, as many records."""
+    digits = random.Random(seed).randbytes(rows * 500).hex()
     return b"id,text\n" + b"".join(
-        b"%d,%s\n" % (row, digits[row * 1000 : row * 1000 + 1000].encode()) for row in range(_ROWS)
+        b"%d,%s\n" % (row, digits[row * 1000 : row * 1000 + 1000].encode()) for row in range(rows)
     )
 
 
