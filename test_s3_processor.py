@@ -755,6 +755,9 @@ class TestHandler:
             *("s3_put_special_key", "s3_put_2_6_versioned_special_key", "eventbridge_object_created_special_key"),
             *("direct_keys_special_key", "sqs_s3", "sqs_s3_special_key", "sqs_eventbridge"),
             *("sqs_eventbridge_special_key", "eventbridge_rule", "scheduler", "direct_everything"),
+            *("sns_s3", "sns_s3_special_key", "sqs_sns_s3", "sqs_sns_s3_special_key"),
+            *("step_functions_item", "step_functions_batch", "step_functions_batch_special_key"),
+            *("step_functions_inventory", "step_functions_inventory_special_key"),
         ],
     )
     def test_an_event_converts_its_object(self, s3: S3Client, name: str) -> None:
@@ -852,12 +855,19 @@ class TestHandler:
         with pytest.raises(errors.EventError):
             lambda_handler.lambda_handler(event, None)
 
-    @pytest.mark.parametrize("name", ["sns_s3", "s3_batch_1_0", "s3_batch_2_0", "step_functions_batch"])
-    def test_events_of_a_later_version_are_refused_and_not_taken_for_others(self, s3: S3Client, name: str) -> None:
+    @pytest.mark.parametrize("name", ["s3_batch_1_0", "s3_batch_2_0"])
+    def test_a_task_of_s3_batch_operations_gets_its_result(self, s3: S3Client, name: str) -> None:
         put(s3, PLAIN_KEY, DAY)
-        with pytest.raises(errors.EventError, match="not supported yet"):
-            lambda_handler.lambda_handler(self.event(name), None)
-        assert keys(s3) == []
+        event = self.event(name)
+        answer = lambda_handler.lambda_handler(event, None)
+        assert set(answer) == {"invocationSchemaVersion", "treatMissingKeysAs", "invocationId", "results"}
+        assert answer["invocationId"] == event["invocationId"]
+        (result,) = answer["results"]
+        assert (result["taskId"], result["resultCode"]) == (event["tasks"][0]["taskId"], "Succeeded")
+        put(s3, PLAIN_KEY, BAD)
+        (result,) = lambda_handler.lambda_handler(event, None)["results"]
+        assert result["resultCode"] == "PermanentFailure"
+        assert re.search(BAD_REASON, result["resultString"])
 
     def test_column_types_may_lie_in_s3(self, s3: S3Client, monkeypatch: pytest.MonkeyPatch) -> None:
         put(s3, PLAIN_KEY, DAY)
