@@ -82,7 +82,10 @@ def _made() -> dict[str, Source]:
     zipped = "".join([HEADER, *_records(50, 9, chance)])
     found["zipped"] = Source("zipped", gzip.compress(zipped.encode(), mtime=0), zipped)
     found["long"] = _of("long", long, rejected=1)
-    found["mixed"] = _of("mixed", _records(3000, 110, chance))
+    found["mixed"] = _of("mixed", _records(3000, 150, chance))
+    # As long as the one before, and other text: who reads half of each reads a file.
+    twin = found["mixed"].text.replace("four", "five")
+    found["twin"] = Source("twin", twin.encode(), twin)
     found["longer"] = _of("longer", _records(900, 600, chance))
     found["bad"] = Source("bad", (HEADER + "1,2\n" * 9 + ragged[0]).encode(), "", good=False)
     found["torn"] = Source("torn", gzip.compress("".join(ragged).encode(), mtime=0)[:-9], "", good=False)
@@ -96,7 +99,7 @@ def _of(name: str, records: list[str], rejected: int = 0) -> Source:
 
 
 SOURCES: Final[Mapping[str, Source]] = _made()
-LONG: Final = ("long", "longer", "mixed")
+LONG: Final = ("long", "longer", "mixed", "twin")
 SMALL: Final = tuple(name for name, source in SOURCES.items() if source.good and not source.empty and name not in LONG)
 FAILING: Final = tuple(name for name, source in SOURCES.items() if not source.good)
 

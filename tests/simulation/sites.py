@@ -12,7 +12,7 @@ from tests.simulation.invariants import KNOWN_GAPS
 from tests.simulation.world import PART_BYTES, Calm, Shape, World, simulated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.simulation.faults import Call
 
@@ -89,6 +89,40 @@ class Single(Calm):
         assert self._kind in kinds
         self.befell = True
         return self._kind
+
+
+class Overwriting(Calm):
+    """Lets something else happen just before one request, by its number."""
+
+    def __init__(self, number: int, act: Callable[[], None]) -> None:
+        self._left = number
+        self._act = act
+
+    def latency(self) -> float:
+        self._left -= 1
+        if self._left == -1:
+            self._act()
+        return super().latency()
+
+
+def requests_of(scenario: Scenario) -> int:
+    """Return how many requests an undisturbed run makes."""
+    world = prepared(scenario).fork()
+    with simulated(world):
+        world.deliver(_delivery(scenario, world), scenario.variant)
+    return world.network.calls
+
+
+def overwrite_before(begun: World, scenario: Scenario, number: int, name: str) -> None:
+    """Run the scenario with its source overwritten just before one request; check that its event ends well."""
+    world = begun.fork()
+    delivery = _delivery(scenario, world)
+    world.network.plan = Overwriting(number, lambda: world.overwrite(DAY, name))
+    with simulated(world):
+        world.deliver(delivery, scenario.variant)
+        world.network.plan = Calm()
+        _deliver_again(world, scenario, Delivery(deliveries.NOTIFICATION, (DAY,)), set())
+        _require_at_rest(world, scenario)
 
 
 def faults_of(scenario: Scenario) -> Iterator[tuple[int, Site, str]]:

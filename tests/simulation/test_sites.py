@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation import faults
-from tests.simulation.sites import SCENARIOS, befall, faults_of, prepared
+from tests.simulation.sites import SCENARIOS, befall, faults_of, overwrite_before, prepared, requests_of
 
 pytestmark = [
     pytest.mark.long,
@@ -24,6 +24,14 @@ def test_every_fault_at_every_request(name: str) -> None:
         except AssertionError as error:
             broken.append(f"{kind} at request {number + 1}, {' '.join(site)}: {error}")
     assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("name", ["first conversion", "new version, with rejects", "a prefix, in ranges"])
+def test_an_overwrite_before_every_request(name: str) -> None:
+    scenario = SCENARIOS[name]
+    begun = prepared(scenario)
+    for number in range(requests_of(scenario)):
+        overwrite_before(begun, scenario, number, "twin" if "ranges" in name else "plain 5")
 
 
 def test_the_scenarios_make_every_request_and_meet_every_fault() -> None:
