@@ -113,12 +113,16 @@ class Killing:
     def _require_end(self) -> None:
         """What stands is what the undisturbed conversion left, byte for byte, and nothing else does."""
         left = standing(self._place.client)
-        assert {PARQUET, AVRO, MANIFEST} <= left.keys() <= {PARQUET, AVRO, MANIFEST, REJECTS}
-        assert left.keys() == self._after.keys()
-        assert [key for key in left if left[key] != self._after[key]] == []
-        assert require_truth(self._place.client, *self._scenario.versions) == {MANIFEST: "committed"}
-        assert uploads(self._place.client) == []
-        assert self._place.keys(INPUT_BUCKET) == [KEY]
+        required = {PARQUET, AVRO, MANIFEST}
+        assert required <= left.keys() <= required | {REJECTS}, f"what stands: {sorted(left)}"
+        assert left.keys() == self._after.keys(), f"what stands: {sorted(left)}, and not {sorted(self._after)}"
+        other = [key for key in left if left[key] != self._after[key]]
+        assert not other, f"other bytes than those of an undisturbed conversion: {other}"
+        states = require_truth(self._place.client, *self._scenario.versions)
+        assert states == {MANIFEST: "committed"}, f"manifests: {states}"
+        strays = uploads(self._place.client)
+        assert not strays, f"uploads are left: {strays}"
+        assert self._place.keys(INPUT_BUCKET) == [KEY], "the sources are not what they were"
 
 
 def killed(place: Place, scenario: Scenario, every: int = 1) -> Tally:
