@@ -129,8 +129,8 @@ class _BoundedFuture(Future[T]):
             try:
                 return self._inner.result(self._deadline.reaction_seconds())
             except TimeoutError:
-                if self._inner.done():
-                    raise  # the task's own
+                if self._inner.done():  # the task's own, or it has ended just now
+                    return self._inner.result()
                 self._deadline.require()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:  # noqa: ARG002 -- as above

@@ -7,7 +7,7 @@ import hashlib
 import math
 import tempfile
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -175,6 +175,22 @@ class TestBoundedExecutor:
         assert isinstance(failed.exception(), ValueError)
         with pytest.raises(TimeoutError, match="its own"):
             late.result()
+
+    def test_a_result_that_comes_just_as_the_wait_ends_is_returned(self) -> None:
+        """Who waits has been told that it is not there, and asks whether it is: a moment in which it may come."""
+
+        class JustThen(Future[int]):
+            def result(self, timeout: float | None = None) -> int:
+                if not self.done():
+                    self.set_result(7)
+                    raise TimeoutError
+                return super().result(timeout)
+
+        class Threads(InlineExecutor):
+            def submit(self, *_: Any, **__: Any) -> Future[Any]:
+                return JustThen()
+
+        assert Clock().deadline(60).bounding(Threads()).submit(int).result() == 7
 
 
 def _too_slow() -> None:
