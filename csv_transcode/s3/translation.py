@@ -40,7 +40,6 @@ _BY_CODE: Final[dict[str, type[StoreError]]] = {
     "BadDigest": RetryableStoreError,
     "IncompleteBody": RetryableStoreError,
     "RequestTimeout": RetryableStoreError,
-    "SlowDown": RetryableStoreError,
     "XAmzContentChecksumMismatch": RetryableStoreError,
     "XAmzContentSHA256Mismatch": RetryableStoreError,
 }
@@ -53,6 +52,7 @@ _BY_STATUS: Final[dict[int, type[StoreError]]] = {
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: PreconditionFailedError,
     HTTPStatus.TOO_MANY_REQUESTS: RetryableStoreError,
 }
+_THROTTLED_CODES: Final = ("SlowDown", "RequestLimitExceeded", "BandwidthLimitExceeded", "RequestThrottled")
 _HIDDEN: Final = " (a missing object too looks like this where s3:ListBucket is not granted)"
 
 
@@ -69,6 +69,11 @@ def status_of(error: Exception) -> int:
     """Return the HTTP status S3 answered with; 0 where there was no answer."""
     response: dict[str, dict[str, int]] = getattr(error, "response", None) or {}
     return response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
+def asks_for_fewer(code: str) -> bool:
+    """Say whether S3's word for an error means too many requests, its own or KMS's, whatever the status is."""
+    return code in _THROTTLED_CODES or "Throttling" in code
 
 
 def translated(error: Exception, request: str, *, if_match: bool = False) -> StoreError:
@@ -90,6 +95,8 @@ def translated(error: Exception, request: str, *, if_match: bool = False) -> Sto
 
 def _kind_of_answer(error: ClientError) -> type[StoreError]:
     code, status = error.response["Error"].get("Code", ""), status_of(error)
+    if asks_for_fewer(code):
+        return RetryableStoreError
     fallback = RetryableStoreError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else StoreError
     return _BY_CODE.get(code) or _BY_STATUS.get(status, fallback)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from csv_transcode.s3.translation import asks_for_fewer
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
 
 _BEGUN: Final = "csv-transcode-begun"
 _THROTTLED_STATUS: Final = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)  # HEAD says nothing but that
-_THROTTLED_CODES: Final = ("SlowDown", "RequestLimitExceeded", "BandwidthLimitExceeded", "RequestThrottled")
 
 
 class Watch(Protocol):
@@ -49,4 +50,4 @@ def tell(client: S3Client, watch: Watch, clock: Callable[[], float]) -> None:
 
 def _throttled(status: int, parsed: dict[str, Any] | None) -> bool:
     code = str((parsed or {}).get("Error", {}).get("Code", ""))
-    return status in _THROTTLED_STATUS or code in _THROTTLED_CODES or code.startswith("Throttl")
+    return status in _THROTTLED_STATUS or asks_for_fewer(code)

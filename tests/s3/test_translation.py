@@ -22,6 +22,10 @@ SAID = [
     (400, "ExpiredToken", errors.AccessDeniedError),
     (400, "BadDigest", errors.RetryableStoreError),
     (400, "RequestTimeout", errors.RetryableStoreError),
+    (400, "RequestLimitExceeded", errors.RetryableStoreError),
+    (400, "ThrottlingException", errors.RetryableStoreError),  # of KMS, through S3
+    (400, "KMS.ThrottlingException", errors.RetryableStoreError),
+    (400, "KMS.DisabledException", errors.StoreError),
     (400, "XAmzContentChecksumMismatch", errors.RetryableStoreError),
     (403, "AccessDenied", errors.AccessDeniedError),
     (403, "SignatureDoesNotMatch", errors.AccessDeniedError),
@@ -36,6 +40,7 @@ SAID = [
     (429, "TooManyRequests", errors.RetryableStoreError),
     (500, "InternalError", errors.RetryableStoreError),
     (501, "NotImplemented", errors.StoreError),
+    (403, "SlowDown", errors.RetryableStoreError),
     (503, "SlowDown", errors.RetryableStoreError),
     (503, "ServiceUnavailable", errors.RetryableStoreError),
 ]

@@ -74,6 +74,7 @@ def store(client: S3Client, runtime: Runtime, seen: Seen) -> ObjectStore:
         ((500, "RequestLimitExceeded"), True),
         ((500, "ThrottlingException"), True),
         ((500, "Throttling"), True),
+        ((500, "KMS.ThrottlingException"), True),
         ((500, "InternalError"), False),
         ((502, ""), False),
     ],
