@@ -72,7 +72,7 @@ def weed_binary() -> Path:
 
 
 @contextmanager
-def seaweed(directory: Path, *, memory_mib: int = 200) -> Iterator[SeaweedServer]:
+def seaweed(directory: Path, *, memory_mib: int = 400) -> Iterator[SeaweedServer]:
     """Start a server that keeps its data in ``directory``, and end it however the block ends."""
     binary = weed_binary()
     for start in range(1, STARTS_MAX + 1):
