@@ -11,17 +11,18 @@ import multiprocessing
 import os
 import sys
 import time
-from collections import Counter
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.simulation import faults
+from tests.simulation.batch import run_batch
 from tests.simulation.invariants import KNOWN_GAPS
 from tests.simulation.ledger import Ledger
 from tests.simulation.run import EVENTS, run
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator
 
 SEEDS_A_BATCH: Final = 50
@@ -77,20 +78,7 @@ def _batches(ledger: Ledger, jobs: int) -> Iterator[tuple[Counter[str], list[tup
     waiting = iter(ledger.left())
     batches = iter(lambda: list(islice(waiting, SEEDS_A_BATCH)), [])
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap_unordered(_batch, batches)
-
-
-def _batch(seeds: list[int]) -> tuple[Counter[str], list[tuple[int, str]], list[int]]:
-    sys.unraisablehook = lambda _: None
-    counts: Counter[str] = Counter()
-    broken = []
-    for seed in seeds:
-        ended = run(seed)
-        counts.update(ended.counts)
-        counts.update({f"fault: {kind}": count for kind, count in ended.faults.items()})
-        if ended.broken is not None:
-            broken.append((seed, str(ended.broken)))
-    return counts, broken, seeds
+        yield from pool.imap_unordered(run_batch, batches)
 
 
 def _reckoning(ledger: Ledger, seconds: float) -> int:
