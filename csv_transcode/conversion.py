@@ -185,7 +185,7 @@ class ObjectConverter:
             try:
                 return self._attempt(visit, claim=attempt > 0)
             except (PreconditionFailedError, ConflictError) as error:
-                lost = error
+                lost = _stripped(error)  # the next attempt needs the memory
                 log_event(self._log, logging.INFO, "object.started_over", key=visit.obj.key, reason=str(error))
         message = f"other writers were first {1 + START_OVERS_MAX} times, at last: {lost}"
         raise ContendedError(message) from lost
@@ -395,11 +395,16 @@ def _entries(schema: Schema) -> tuple[SchemaEntry, ...]:
 
 
 def _unconverted(key: str, outcome: Outcome, error: TranscodeError) -> ObjectResult:
-    return ObjectResult(key, outcome, str(error), error=_without_frames(error), retryable=error.retryable)
+    return ObjectResult(key, outcome, str(error), error=_stripped(error), retryable=error.retryable)
 
 
-def _without_frames(error: TranscodeError) -> TranscodeError:
-    """Return ``error`` without the frames it came through: results are kept, and those hold stripes and answers."""
+def _stripped(error: TranscodeError) -> TranscodeError:
+    """Return ``error`` without the frames it came through and the rejects it names, for it is kept.
+
+    Frames hold stripes and answers; rejects are megabytes, and recorded by now.
+    """
+    if isinstance(error, RejectedError):
+        error.rejects = ()
     chain: BaseException | None = error
     while chain is not None:
         chain.__traceback__ = None

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from csv_transcode.decode.records import Stripe
-from csv_transcode.errors import ContendedError
+from csv_transcode.errors import ContendedError, RejectedError
 from csv_transcode.manifest import RecordCounts
+from csv_transcode.rejects import Reject
 from csv_transcode.report import Outcome
 from csv_transcode.s3.reader import _Stream, open_source
+from csv_transcode.s3.upload import ObjectUpload
 from csv_transcode.schema import ColumnType
 from tests.conftest import INPUT_BUCKET, OUTPUT_BUCKET
 from tests.imitation import Imitated
@@ -355,6 +357,28 @@ class TestRecords:
             chain.append(chain[-1].__cause__ or chain[-1].__context__)
         assert len(chain) > 2
         assert [found for found in gc.get_objects() if isinstance(found, Stripe | _Stream)] == []
+
+    def test_a_kept_failure_keeps_no_rejects(self, client: S3Client) -> None:
+        """They are recorded, and may be megabytes for each of thousands of files."""
+        put(client, BAD)
+        gc.collect()
+        result = convert(client)
+        assert len(failure(client)["rejects"]) == 3
+        assert isinstance(result.error, RejectedError)
+        assert [found for found in gc.get_objects() if isinstance(found, Reject)] == []
+
+    def test_who_starts_over_keeps_nothing_of_the_attempt_before(self, client: S3Client) -> None:
+        put(client, LARGE)
+        kept: list[object] = []
+
+        def look() -> None:
+            gc.collect()
+            kept.extend(found for found in gc.get_objects() if isinstance(found, Stripe | _Stream | ObjectUpload))
+
+        answer(client, "GetObject", None, None, (412, "PreconditionFailed"))  # the second range
+        before(client, "GetObject", 4, look)  # the manifest, once more
+        assert convert(client).outcome is Outcome.CONVERTED
+        assert [type(found).__name__ for found in kept] == []
 
     def test_a_failure_that_cannot_be_recorded_is_still_one(self, client: S3Client) -> None:
         put(client, BAD)
