@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 REQUESTS_TIMES_MAX: Final = 3.0
 WORKERS: Final = 4
 UNAVAILABLE_PERCENT: Final = 40
-SPOILED: Final = 0.3  # of the pieces of at most 64 KiB that pass the proxy
+SPOILED_DOWN: Final = 0.3  # of the pieces of at most 64 KiB that pass the proxy
+SPOILED_UP: Final = 0.1  # there are more of them: of each request, head and body
 BYTES_A_SECOND: Final = 2_000_000
 
 
@@ -60,8 +61,8 @@ NETWORKS: Final[Mapping[str, Network]] = {
     "cut connections": _envoy(("cut",), cuts=True, delayed=100),
     "all of these": _envoy(("unavailable", "delayed", "cut"), cuts=True, unavailable=UNAVAILABLE_PERCENT, delayed=100),
     "throttled": _faulty(bytes_a_second=BYTES_A_SECOND),
-    "spoiled answers": _faulty(down=SPOILED),
-    "spoiled requests": _faulty(up=SPOILED),
+    "spoiled answers": _faulty(down=SPOILED_DOWN),
+    "spoiled requests": _faulty(up=SPOILED_UP),
 }
 SLOW: Final = ("latency", "throttled")  # nothing is lost here, and so nothing may fail
 SPOILING: Final = ("spoiled answers", "spoiled requests")  # bytes are not what was sent
@@ -84,7 +85,7 @@ class Conversions:
 
     def over(self, name: str) -> Tally:
         """Convert everything over one network; return what came of it."""
-        tally = Tally(f"network: {name}", ("converted", "requests"))
+        tally = Tally(f"network: {name}", ("requests",) if name in SPOILING else ("requests", "converted"))
         with NETWORKS[name](self._place) as (url, trouble):
             done = self._begin_and_run(self._place.through(url))
             made = trouble()

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import not_installed
+from tests.conftest import OUTPUT_BUCKET, not_installed
 from tests.real.contention import contended
 from tests.real.deadlines import counted_down
-from tests.real.kills import SCENARIOS, Scenario, killed
+from tests.real.function import KillPoint, Request, Task, run_afresh, run_to_the_end
+from tests.real.kills import PART_BYTES, SCENARIOS, Scenario, killed, small
+from tests.real.kills import large as large_source
 from tests.real.many import converted_in_one_run
 from tests.real.memory import bomb, cell, columns, large, within_memory
 from tests.real.network import Conversions
@@ -17,6 +19,7 @@ from tests.real.orders import delivered, orders
 from tests.real.place import place
 from tests.real.trouble import _installed
 from tests.seaweed import NotInstalledError
+from tests.standing import KEY, PARQUET, uploads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +42,17 @@ def test_whoever_is_killed_at_a_request_leaves_nothing_false_and_the_next_run_co
 ) -> None:
     tally = killed(here, scenario, EVERY[scenario.name])
     assert tally.is_good, str(tally)
+
+
+@pytest.mark.xfail(strict=True, reason="a small first conversion does not look for uploads, and leaves those of others")
+def test_what_a_killed_conversion_left_is_aborted_by_that_of_a_smaller_version(here: Place) -> None:
+    environment = here.environment(part_bytes_max=PART_BYTES, parquet_compression="none", avro_codec="null")
+    here.put(KEY, large_source(1))
+    created = Request(f"POST /{OUTPUT_BUCKET}/{PARQUET}?uploads")
+    assert run_afresh(Task(environment, {"keys": [KEY]}, KillPoint(created, after=True))) is None
+    here.put(KEY, small("a"))
+    assert run_to_the_end(Task(environment, {"keys": [KEY]})).outcomes == {KEY: "converted"}
+    assert uploads(here.client) == []
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +107,12 @@ def test_of_many_objects_the_bad_ones_are_reported_and_the_rest_converted_once(h
 )
 def test_under_512_mb_what_is_large_is_converted_and_what_is_monstrous_is_refused(here: Place, case: Case) -> None:
     tally = within_memory(here, (case,))
+    assert tally.is_good, str(tally)
+
+
+@pytest.mark.xfail(strict=True, reason="a column takes some ten kilobytes that no budget counts: the process is killed")
+def test_under_512_mb_100000_columns_that_the_settings_allow_are_converted_or_refused(here: Place) -> None:
+    tally = within_memory(here, (columns(100_000, allowed=True),))
     assert tally.is_good, str(tally)
 
 
