@@ -197,15 +197,17 @@ class ObjectConverter:
         converted = None if visit.force else standing.converted_etag(self._fingerprint)
         with ExitStack() as stack:
             size = self._size_before_download(obj)
-            self._admit(stack, obj, size, deadline)
+            admitted = stack.enter_context(ExitStack())
+            self._admit(admitted, obj, size, deadline)
             source = self._at.open_source(obj, converted, self._at.part_threads(deadline))
             if source is None:
                 return ObjectResult(obj.key, Outcome.SKIPPED, "converted already, from this version and settings")
             stack.callback(source.close)
             if MARKER in source.metadata:
                 return ObjectResult(obj.key, Outcome.SKIPPED, OWN_OUTPUT)
-            if size is None:
-                self._admit(stack, obj, source.size, deadline)
+            if size is None or source.size > size:  # an event may tell of a smaller version
+                admitted.close()
+                self._admit(admitted, obj, source.size, deadline)
             visit.source = SourceRef(source.bucket, obj.key, source.version_id, source.etag, source.size)
             visit.progress = visit.pace.begin(source.size)
             outputs = self._outputs(visit.keys, deadline)

@@ -191,6 +191,14 @@ class TestConversion:
         with processor(s3, memory_budget_mb=160) as made:
             assert made.convert({"Key": KEY, "Size": 1 << 40}).outcome is Outcome.CONVERTED
 
+    def test_one_that_is_larger_than_an_event_says_is_admitted_as_what_it_is(self, s3: S3Client) -> None:
+        put(s3, b"id\n" + b"1234567\n" * 1_000_000)
+        with processor(s3, memory_budget_mb=160) as made:
+            result = made.convert({"Key": KEY, "Size": 6})
+            assert made._machinery.converter._at.gate._taken == 0
+        assert result.outcome is Outcome.FAILED
+        assert "raise MEMORY_BUDGET_MB" in str(result.reason)
+
     def test_pools_and_gate_are_as_large_as_it_allows(self, s3: S3Client) -> None:
         asked: dict[str, int] = {}
 
