@@ -21,7 +21,13 @@ from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from csv_transcode.errors import ManifestError, ObjectNotFoundError, PreconditionFailedError, TranscodeError
+from csv_transcode.errors import (
+    ArchivedError,
+    ManifestError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    TranscodeError,
+)
 from csv_transcode.manifest import Manifest
 from csv_transcode.s3.store import Condition
 
@@ -58,11 +64,14 @@ class StandingManifest:
 
 
 def read_manifest(store: ObjectStore, bucket: str, key: str) -> StandingManifest:
-    """Return what stands at ``key``."""
+    """Return what stands at ``key``; ManifestError where it lies in an archive."""
     try:
         got = store.get(bucket, key)
     except ObjectNotFoundError:
         return StandingManifest(None, None)
+    except ArchivedError as error:  # which of a source would mean that it is skipped
+        message = f"the manifest cannot be read, restore it: {error}"
+        raise ManifestError(message) from error
     try:
         content = got.body.read(MANIFEST_BYTES_MAX)
     finally:

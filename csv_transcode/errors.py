@@ -12,7 +12,7 @@
     │   └── LimitError              larger than a named limit allows
     ├── FrameError                  a DataFrame or table that cannot be written without changing a value
     ├── ConservationError           counts do not add up: nothing is published
-    ├── ManifestError               a commit record that is damaged, or of another version
+    ├── ManifestError               a commit record that is damaged, archived, or of another version
     ├── StoreError                  S3 said no
     │   ├── BucketNotFoundError
     │   ├── ObjectNotFoundError     404 (or 403 where ListBucket is not granted)
@@ -112,7 +112,7 @@ class ConservationError(TranscodeError):
 
 
 class ManifestError(TranscodeError):
-    """A commit record cannot be read: damaged, or of a version that this one does not know."""
+    """A commit record cannot be read: damaged, archived, or of a version that this one does not know."""
 
 
 class StoreError(TranscodeError):

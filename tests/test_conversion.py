@@ -391,6 +391,14 @@ class TestRecords:
         assert (result.outcome, str(result.reason)[:9]) == (Outcome.SKIPPED, "archived:")
         assert standing(client) == {}
 
+    def test_an_archived_manifest_does_not_hide_a_new_version(self, client: S3Client) -> None:
+        """A rule of the output bucket may have moved it; skipped, the event would be acknowledged and forgotten."""
+        put(client, SMALL)
+        client.put_object(Bucket=OUTPUT_BUCKET, Key=MANIFEST, Body=b"{}", StorageClass="GLACIER")
+        result = convert(client)
+        assert (result.outcome, result.retryable) == (Outcome.FAILED, False)
+        assert f"cannot be read, restore it: GetObject s3://{OUTPUT_BUCKET}/{MANIFEST}" in str(result.reason)
+
 
 class TestSameBytes:
     """The same source and settings give the same objects, manifest included."""
