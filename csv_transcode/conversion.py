@@ -192,6 +192,7 @@ class ObjectConverter:
 
     def _attempt(self, visit: _Visit, *, claim: bool) -> ObjectResult:
         obj, deadline = visit.obj, visit.pace.deadline
+        visit.progress = None  # that of an attempt before tells nothing of this one
         deadline.require()
         standing = read_manifest(self._at.store, self._settings.output_bucket, visit.keys.manifest)
         converted = None if visit.force else standing.converted_etag(self._fingerprint)

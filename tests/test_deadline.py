@@ -24,7 +24,7 @@ from csv_transcode.telemetry import LOGGER_NAME, get_logger
 from tests.conftest import INPUT_BUCKET, OUTPUT_BUCKET
 from tests.imitation import Imitated
 from tests.s3.executors import InlineExecutor
-from tests.s3.faults import list_by, operations, record
+from tests.s3.faults import before, list_by, operations, record
 from tests.standing import (
     KEY,
     MANIFEST,
@@ -36,7 +36,7 @@ from tests.standing import (
     standing,
     uploads,
 )
-from tests.trouble import Trouble, doing, troubled
+from tests.trouble import KINDS, Trouble, doing, troubled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -394,6 +394,19 @@ class TestConversion:
         assert result.reason.endswith("s, the function has 60: raise memory or timeout, or use Fargate")
         assert list(standing(client)) == ["processed/_failed/day.csv.json"]
         assert uploads(client) == []
+
+    def test_an_attempt_that_has_read_nothing_is_not_judged_by_the_one_before(self, client: S3Client) -> None:
+        """It was read in no time, lost to another writer, and then S3 was slow: a fresh invocation could do it."""
+        put(client, SMALL)
+        clock = Clock()
+
+        def pass_time() -> None:
+            clock.now += 51
+
+        before(client, "GetObject", 3, pass_time)  # the manifest, once more
+        with troubled(client, KINDS["overtaken"](3)):  # the first output
+            (result,) = handled(client, clock, KEY).results
+        assert (result.outcome, result.retryable) == (Outcome.DEFERRED, True)
 
     def test_an_invocation_without_time_asks_for_nothing(
         self, client: S3Client, caplog: pytest.LogCaptureFixture
