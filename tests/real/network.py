@@ -57,6 +57,7 @@ def _faulty(*, down: float = 0, up: float = 0, bytes_a_second: int = 0) -> Netwo
 
 NETWORKS: Final[Mapping[str, Network]] = {
     "503": _envoy(("unavailable",), unavailable=UNAVAILABLE_PERCENT),
+    "503, patiently": _envoy(("unavailable",), unavailable=UNAVAILABLE_PERCENT),
     "latency": _envoy(("delayed",), delayed=100),
     "cut connections": _envoy(("cut",), cuts=True, delayed=100),
     "all of these": _envoy(("unavailable", "delayed", "cut"), cuts=True, unavailable=UNAVAILABLE_PERCENT, delayed=100),
@@ -64,7 +65,10 @@ NETWORKS: Final[Mapping[str, Network]] = {
     "spoiled answers": _faulty(down=SPOILED_DOWN),
     "spoiled requests": _faulty(up=SPOILED_UP),
 }
-SLOW: Final = ("latency", "throttled")  # nothing is lost here, and so nothing may fail
+# The retry budget keeps a sick bucket from being hammered: under 40 % of 503 it is soon used up, and what fails then is
+# reported. Whoever would rather wait can say so.
+PATIENCE: Final = {"503, patiently": {"retries_max": 20, "retry_budget": 100_000}}
+SURE: Final = ("503, patiently", "latency", "throttled")  # nothing may fail here
 SPOILING: Final = ("spoiled answers", "spoiled requests")  # bytes are not what was sent
 
 
@@ -87,7 +91,7 @@ class Conversions:
         """Convert everything over one network; return what came of it."""
         tally = Tally(f"network: {name}", ("requests",) if name in SPOILING else ("requests", "converted"))
         with NETWORKS[name](self._place) as (url, trouble):
-            done = self._begin_and_run(self._place.through(url))
+            done = self._begin_and_run(self._place.through(url), **PATIENCE.get(name, {}))
             made = trouble()
         tally.expected += tuple(made)
         tally.counts.update(made)
@@ -104,7 +108,7 @@ class Conversions:
         missing = self._bodies.keys() - done.outcomes.keys()
         tally.require(not missing, f"not reported: {sorted(missing)}")
         for key, outcome in done.outcomes.items():
-            reported = name not in SLOW and outcome in ("failed", "deferred") and done.reasons[key]
+            reported = name not in SURE and outcome in ("failed", "deferred") and done.reasons[key]
             tally.require(outcome == "converted" or reported, f"{key}: {outcome}: {done.reasons[key]}")
         if name not in SPOILING:  # what may work the next time is no failure of the file
             failed = [key for key in self._place.keys(OUTPUT_BUCKET) if "/_failed/" in key]
@@ -128,10 +132,10 @@ class Conversions:
         tally.require(list(states.values()) == ["committed"] * len(self._bodies), "not all are committed afterwards")
         tally.require(uploads(self._place.client) == [], "an upload is left")
 
-    def _begin_and_run(self, place: Place) -> Done:
+    def _begin_and_run(self, place: Place, **settings: object) -> Done:
         self._place.empty()
         self._place.put_all(self._bodies)
-        return run_to_the_end(self._task(place))
+        return run_to_the_end(self._task(place, **settings))
 
-    def _task(self, place: Place) -> Task:
-        return Task(place.environment(max_workers=WORKERS, parquet_compression="none"), self._event)
+    def _task(self, place: Place, **settings: object) -> Task:
+        return Task(place.environment(max_workers=WORKERS, parquet_compression="none", **settings), self._event)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.long
 
 # One kill in so many here, all of them in `make reliability`: odd numbers, so that both sides of requests have a turn.
 EVERY = {"first": 1, "rejects": 3, "again": 9, "large again": 19}
-NETWORKS = ("all of these", "spoiled answers", "spoiled requests")
+NETWORKS = ("503, patiently", "all of these", "spoiled answers", "spoiled requests")
 
 
 @pytest.mark.parametrize(
