@@ -238,7 +238,7 @@ class ObjectStore:
         ranged = _given(Range=byte_range and f"bytes={byte_range[0]}-{byte_range[1] - 1}")
         request = _request("GetObject", bucket, key)
         try:
-            answer = self._client.get_object(**self.owned(bucket), Key=key, **pinned, **ranged)
+            return _got(self._client.get_object(**self.owned(bucket), Key=key, **pinned, **ranged), request)
         except foreign_errors() as error:
             if status_of(error) == HTTPStatus.NOT_MODIFIED:
                 return None
@@ -246,19 +246,17 @@ class ObjectStore:
                 # Not even byte 0 exists, so the object is empty; this answer says neither its ETag nor its version.
                 return self.get(bucket, key, if_none_match=if_none_match, if_match=if_match, version_id=version_id)
             raise translated(error, request, if_match=if_match is not None) from error
-        return _got(answer, request)
 
     def head(self, bucket: str, key: str) -> StoredObject | None:
         """Return what stands at ``key``; None where nothing does (or the bucket does not exist: HEAD says only 404)."""
         try:
             answer = self._client.head_object(**self.owned(bucket), Key=key)
+            etag, size = _unquoted(answer["ETag"]), answer["ContentLength"]
         except foreign_errors() as error:
             if status_of(error) == HTTPStatus.NOT_FOUND:
                 return None
             raise translated(error, _request("HeadObject", bucket, key)) from error
-        return StoredObject(
-            _unquoted(answer["ETag"]), answer.get("VersionId"), answer["ContentLength"], answer["Metadata"]
-        )
+        return StoredObject(etag, answer.get("VersionId"), size, answer["Metadata"])
 
     def put(
         self,
@@ -301,7 +299,7 @@ class ObjectStore:
                 Metadata=_metadata(attempt_id, marker),
                 **self._encryption,
             )
-        return answer["UploadId"]
+            return answer["UploadId"]
 
     def upload_part(self, bucket: str, key: str, upload_id: str, number: int, body: bytes) -> str:
         """Upload part ``number`` (from 1) and return its ETag; PreconditionFailedError where the upload is gone."""
@@ -309,7 +307,7 @@ class ObjectStore:
             answer = self._client.upload_part(
                 **self.owned(bucket), Key=key, UploadId=upload_id, PartNumber=number, Body=body
             )
-        return _unquoted(answer["ETag"])
+            return _unquoted(answer["ETag"])
 
     def complete_upload(
         self, bucket: str, key: str, upload_id: str, etags: Sequence[str], *, condition: Condition, attempt_id: str
@@ -331,11 +329,11 @@ class ObjectStore:
                     MultipartUpload={"Parts": parts},
                     **condition.parameters,
                 )
+                return StoredObject(_unquoted(answer["ETag"]), answer.get("VersionId"))
         except PreconditionFailedError:
             if ours := self._ours(bucket, key, attempt_id):
                 return ours
             raise
-        return StoredObject(_unquoted(answer["ETag"]), answer.get("VersionId"))
 
     def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
         """Abort a multipart upload; one that is gone already is as good."""
@@ -354,11 +352,11 @@ class ObjectStore:
         try:
             with _translating(_request("PutObject", bucket, key), if_match="IfMatch" in parameters):
                 answer = self._client.put_object(**self.owned(bucket), Key=key, **parameters)
+                return StoredObject(_unquoted(answer["ETag"]), answer.get("VersionId"), len(parameters["Body"]))
         except PreconditionFailedError:
             if ours := self._ours(bucket, key, attempt_id):
                 return ours
             raise
-        return StoredObject(_unquoted(answer["ETag"]), answer.get("VersionId"), len(parameters["Body"]))
 
     def _ours(self, bucket: str, key: str, attempt_id: str) -> StoredObject | None:
         """Return the object at ``key`` if this very attempt has put it there."""

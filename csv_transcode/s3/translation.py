@@ -57,12 +57,16 @@ _HIDDEN: Final = " (a missing object too looks like this where s3:ListBucket is 
 
 
 def foreign_errors() -> tuple[type[Exception], ...]:
-    """Return everything that a request, or the reading of its answer, raises."""
+    """Return everything that a request, or the reading of its answer, raises.
+
+    The last two come of a head or a listing that was damaged on its way: a number or a date that is none, a field that
+    is missing.
+    """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
     from botocore.parsers import ResponseParserError  # noqa: PLC0415
     from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
-    return BotoCoreError, ClientError, HTTPError, ResponseParserError
+    return BotoCoreError, ClientError, HTTPError, ResponseParserError, ValueError, KeyError
 
 
 def status_of(error: Exception) -> int:
@@ -104,14 +108,13 @@ def _kind_of_answer(error: ClientError) -> type[StoreError]:
 def _kind_without_answer(error: Exception) -> type[StoreError]:
     """Return the kind of an error that S3 has not sent: credentials, arguments, or else the network."""
     from botocore import exceptions  # noqa: PLC0415
-    from botocore.parsers import ResponseParserError  # noqa: PLC0415
-    from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
     credentials = exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.CredentialRetrievalError
     network = (
         *(exceptions.HTTPClientError, exceptions.ConnectionError, exceptions.IncompleteReadError),
-        *(exceptions.FlexibleChecksumError, ResponseParserError, HTTPError),
+        exceptions.FlexibleChecksumError,
     )
     if isinstance(error, credentials):
         return AccessDeniedError
-    return RetryableStoreError if isinstance(error, network) else StoreError
+    arguments = isinstance(error, exceptions.BotoCoreError) and not isinstance(error, network)
+    return StoreError if arguments else RetryableStoreError

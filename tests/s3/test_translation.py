@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from botocore import exceptions as sdk
+from botocore.awsrequest import AWSResponse
 from botocore.parsers import ResponseParserError
 from urllib3 import exceptions as http
 
 from csv_transcode import errors
 from csv_transcode.s3.client import make_client
 from csv_transcode.s3.store import Condition, ObjectStore
-from tests.s3.faults import Slept, answer
+from tests.s3.faults import Slept, _Raw, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,9 +110,10 @@ def test_arguments_that_the_sdk_refuses_are_translated_too(store: ObjectStore) -
         store.get("some-bucket", "")
 
 
-def test_every_method_translates(store: ObjectStore) -> None:
+def calls(store: ObjectStore) -> dict[str, Callable[[], object]]:
+    """Return a call for every operation."""
     condition = Condition.none()
-    calls: dict[str, Callable[[], object]] = {
+    return {
         "ListObjectsV2": lambda: list(store.list_objects("b-1", "k")),
         "GetObject": lambda: store.get("b-1", "k"),
         "HeadObject": lambda: store.head("b-1", "k"),
@@ -128,7 +130,10 @@ def test_every_method_translates(store: ObjectStore) -> None:
         "AbortMultipartUpload": lambda: store.abort_upload("b-1", "k", "u"),
         "ListMultipartUploads": lambda: list(store.list_uploads("b-1", "k")),
     }
-    for operation, call in calls.items():
+
+
+def test_every_method_translates(store: ObjectStore) -> None:
+    for operation, call in calls(store).items():
         answer(store._client, operation, (403, "AccessDenied"))
         with pytest.raises(errors.AccessDeniedError, match=rf"{operation}.* s3://b-1/k: 403"):
             call()
@@ -155,3 +160,42 @@ def test_a_403_to_a_reader_says_that_the_object_may_be_missing(store: ObjectStor
     answer(store._client, "GetObject" if code else "HeadObject", (403, code))
     with pytest.raises(errors.AccessDeniedError, match="s3:ListBucket"):
         store.get("some-bucket", "key") if code else store.head("some-bucket", "key")
+
+
+HEAD: Final = {"ETag": '"e"', "Content-Length": "2", "Last-Modified": "Mon, 23 Nov 2026 10:00:00 GMT"}
+LISTED: Final = """<ListBucketResult><IsTruncated>false</IsTruncated>
+<Contents><Key>k</Key><Size>12</Size><ETag>"e"</ETag><LastModified>2026-11-23T10:00:00.000Z</LastModified></Contents></ListBucketResult>"""
+
+
+@pytest.mark.parametrize(
+    ("operation", "head", "body"),
+    [
+        ("GetObject", {"ETag": None}, "ab"),
+        ("GetObject", {"Content-Length": None}, "ab"),
+        ("GetObject", {"Content-Length": "2x"}, "ab"),
+        ("GetObject", {"Content-Range": "bytes 0-1/2x"}, "ab"),
+        ("GetObject", {"Last-Modified": "Mon, 99 Nxv"}, "ab"),
+        ("HeadObject", {"ETag": None}, ""),
+        ("HeadObject", {"Content-Length": None}, ""),
+        ("PutObject", {"ETag": None}, ""),
+        ("UploadPart", {"ETag": None}, ""),
+        ("CreateMultipartUpload", {}, "<InitiateMultipartUploadResult></InitiateMultipartUploadResult>"),
+        ("CompleteMultipartUpload", {}, "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"),
+        ("ListObjectsV2", {}, LISTED.replace("<Size>12", "<Size>1x")),
+        ("ListObjectsV2", {}, LISTED.replace("2026-", "20x6")),
+        ("ListObjectsV2", {}, LISTED.replace("ETag", "ETbg")),
+    ],
+)
+def test_an_answer_that_was_damaged_on_its_way_may_be_whole_the_next_time(
+    store: ObjectStore, operation: str, head: dict[str, str | None], body: str
+) -> None:
+    """Only bodies have checksums."""
+    headers = {name: value for name, value in (HEAD | head).items() if value is not None}
+    damaged = AWSResponse("http://s3", 200, headers, _Raw(body.encode()))
+    events = store._client.meta.events
+    events.register_first(f"before-send.s3.{operation}", lambda **_: damaged, unique_id="damaged")
+    try:
+        with pytest.raises(errors.RetryableStoreError, match=rf"{operation}.* s3://b-1/k: (KeyError|ValueError)"):
+            calls(store)[operation]()
+    finally:
+        events.unregister(f"before-send.s3.{operation}", unique_id="damaged")
