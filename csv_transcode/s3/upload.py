@@ -155,7 +155,9 @@ class ObjectUpload:
         )
 
     def _await_oldest(self) -> None:
-        self._etags.append(self._in_flight.popleft().result())
+        etag = self._in_flight[0].result()  # where that raises, the part may still be on its way: abort has to know
+        self._in_flight.popleft()
+        self._etags.append(etag)
 
     def _put(self, condition: Condition) -> StoredObject:
         return self._store.put(

@@ -212,6 +212,43 @@ class TestAbort:
             upload.write(bytes(30))
         assert sink.log == ["create", "part 1", "part 2", "part 3", "abort"]
 
+    def test_a_part_that_is_not_waited_for_any_longer_is_ended_before_the_abort(
+        self, store: ObjectStore, s3: S3Client
+    ) -> None:
+        """Or it would arrive after that, and stay, and cost."""
+        sent = record(s3)
+        ended: list[list[str]] = []
+
+        class Late(Future[Any]):
+            def result(self, timeout: float | None = None) -> Any:  # noqa: ARG002 -- as Future
+                raise errors.DeadlineError
+
+            def cancel(self) -> bool:
+                return False
+
+            def exception(self, timeout: float | None = None) -> None:  # noqa: ARG002 -- as Future
+                ended.append(operations(sent))
+
+        class Threads(InlineExecutor):
+            def submit(self, *_: Any, **__: Any) -> Future[Any]:
+                return Late()
+
+        with pytest.raises(errors.DeadlineError), upload_to(store, Threads(), parts_in_flight=1) as upload:
+            upload.write(BLOCK * 10)
+        assert ended == [["CreateMultipartUpload"]]
+        assert operations(sent) == ["CreateMultipartUpload", "AbortMultipartUpload"]
+
+    def test_one_without_all_of_its_parts_is_never_published(self, store: ObjectStore, s3: S3Client) -> None:
+        with upload_to(store) as upload:
+            upload.write(BLOCK * 5)
+            answer(s3, "UploadPart", (403, "AccessDenied"))
+            upload.write(BLOCK)
+            for _ in range(2):
+                with pytest.raises(errors.AccessDeniedError):
+                    upload.publish(Condition.none())
+        assert store.head(BUCKET, KEY) is None
+        assert uploads(s3) == []
+
     @pytest.mark.parametrize("number", [1, 2, 3])
     def test_a_part_that_fails_raises_and_leaves_nothing(self, store: ObjectStore, s3: S3Client, number: int) -> None:
         answer(s3, "UploadPart", *[None] * (number - 1), (403, "AccessDenied"))
