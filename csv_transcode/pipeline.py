@@ -292,9 +292,9 @@ class _Encoding:
             target.abort()
 
     def _await_group(self) -> None:
-        group, self._group = self._group, None
-        if group is not None:
-            group.result()
+        if self._group is not None:
+            self._group.result()  # where that raises, it may still be written: abort has to know
+            self._group = None
 
 
 def _with_originals(schema: pa.Schema, header: Sequence[str]) -> pa.Schema:

@@ -6,7 +6,7 @@ import csv
 import functools
 import io
 import json
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -26,6 +26,7 @@ from csv_transcode.decode.records import Cuts
 from csv_transcode.errors import (
     CompressionError,
     ConservationError,
+    DeadlineError,
     LimitError,
     RecordError,
     RejectedError,
@@ -494,6 +495,33 @@ def test_a_target_is_not_aborted_while_its_footer_is_written() -> None:
         transcode(lambda: [b"a,b\n"], lambda: targets, plan_of(), threads)
     assert writes
     assert "aborted" not in writes
+
+
+def test_targets_are_not_aborted_while_a_row_group_that_ran_out_of_time_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("csv_transcode.formats.parquet.ROW_GROUP_BYTES", 1)  # each stripe is one
+    ended: list[list[int]] = []
+    rig = Rig(b"a,b\n" + b"1,2\n" * 100)
+
+    class Late(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:  # noqa: ARG002 -- as Future
+            raise DeadlineError
+
+        def cancel(self) -> bool:
+            return False
+
+        def exception(self, timeout: float | None = None) -> None:  # noqa: ARG002 -- as Future
+            ended.append([target.aborted for target in rig.opened])
+
+    class Threads(InlineExecutor):
+        def submit(self, *_: Any, **__: Any) -> Future[Any]:
+            return Late()
+
+    with pytest.raises(DeadlineError):
+        rig.run(plan_of(), Pools(InlineExecutor(), Threads(), 1))
+    assert ended == [[0, 0, 0]]
+    assert [target.aborted for target in rig.opened] == [1, 1, 1]
 
 
 def test_a_source_that_fails_midway_aborts_all() -> None:
