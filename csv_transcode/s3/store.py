@@ -84,7 +84,6 @@ class ListedUpload:
 
     key: str
     upload_id: str
-    initiated: datetime
 
 
 @dataclass(frozen=True)
@@ -170,12 +169,6 @@ class ObjectStore:
         )
         if watch is not None:
             tell(client, watch, runtime.clock)
-
-    @property
-    def endpoint_url(self) -> str:
-        """Where the requests go, for who has to reach the same S3 by other means."""
-        url: str = self._client.meta.endpoint_url
-        return url
 
     def owned(self, bucket: str) -> dict[str, Any]:
         """Return ``bucket``, and the account that must own it if one is expected, as a request says it."""
@@ -346,7 +339,7 @@ class ObjectStore:
         with _translating(_request("ListMultipartUploads", bucket, prefix)):
             for page in pages.paginate(**self.owned(bucket), Prefix=prefix):
                 for upload in page.get("Uploads", ()):
-                    yield ListedUpload(upload["Key"], upload["UploadId"], upload["Initiated"])
+                    yield ListedUpload(upload["Key"], upload["UploadId"])
 
     def _put(self, bucket: str, key: str, attempt_id: str, parameters: dict[str, Any]) -> StoredObject:
         try:
