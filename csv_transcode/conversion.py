@@ -22,6 +22,7 @@ from csv_transcode.errors import (
     PreconditionFailedError,
     RejectedError,
     TranscodeError,
+    UnexpectedError,
 )
 from csv_transcode.fanout import GatedExecutor
 from csv_transcode.formats.avro.schema import avro_names, field_type
@@ -170,13 +171,20 @@ class ObjectConverter:
         return result
 
     def _convert_in_time(self, visit: _Visit) -> ObjectResult:
-        """Convert the object; what is cut short, and would be so again, raises TooLongError."""
+        """Convert the object; what is cut short, and would be so again, raises TooLongError.
+
+        An exception that is not ours is this object's alone, too: of a batch, the others are not to suffer.
+        """
         try:
             return self._convert(visit)
         except DeadlineError:
             if visit.progress is not None:
                 visit.pace.cut_short(visit.progress)
             raise
+        except TranscodeError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever it is
+            raise UnexpectedError(error) from None
 
     def _convert(self, visit: _Visit) -> ObjectResult:
         """Start over, at most START_OVERS_MAX times, while other writers or a new version of the source are first."""

@@ -25,6 +25,7 @@
     │   ├── ContendedError          lost to other writers more often than the limit on start-overs
     │   └── DeadlineError           the invocation's time is over, or too short for this; a fresh one has more
     ├── TooLongError                no fresh invocation of this function could finish it in time
+    ├── UnexpectedError             a defect of this package, or no memory: of one object, which it must not outlive
     └── FilesFailedError            raised by the handler for an event whose sender must learn of the failure
 
 ``retryable`` says whether the same request may succeed later without anybody changing anything.
@@ -32,6 +33,8 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -169,3 +172,16 @@ class TooLongError(TranscodeError):
 
 class FilesFailedError(TranscodeError):
     """Some files of an event failed; raised so that an asynchronous sender retries and then dead-letters it."""
+
+
+class UnexpectedError(TranscodeError):
+    """An exception that is none of these, out of one object's conversion: kind and place, and never its own words.
+
+    What Arrow says of a value quotes it. Running out of memory may go better alone, so it is retryable.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        super().__init__(f"{type(error).__name__}{place}: not foreseen, so this object was given up")
+        self.retryable = isinstance(error, MemoryError)

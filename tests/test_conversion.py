@@ -273,6 +273,34 @@ class TestNewerVersions:
         assert uploads(client) == []
 
 
+class TestTheUnforeseen:
+    """An exception that is none of ours costs its own object, and is told without its own words."""
+
+    @pytest.mark.parametrize(
+        ("error", "retryable"), [(ZeroDivisionError("a cell"), False), (MemoryError("a cell"), True)]
+    )
+    def test_costs_its_object_alone(self, client: S3Client, error: Exception, *, retryable: bool) -> None:
+        put(client, SMALL)
+        put(client, SMALL, "in/other.csv")
+
+        def fail() -> None:
+            raise error
+
+        before(client, "PutObject", 1, fail)
+        with processor(client, inline_runtime()) as made:
+            report = made.run([KEY, "in/other.csv"])
+        failed, other = report.results
+        assert (failed.outcome, other.outcome) == (Outcome.FAILED, Outcome.CONVERTED)
+        assert failed.retryable is retryable
+        assert failed.reason is not None
+        assert type(error).__name__ in failed.reason
+        assert "test_conversion.py:" in failed.reason
+        told = standing(client)
+        assert (FAILED in told) is not retryable
+        assert b"a cell" not in b"".join(told.values()) + failed.reason.encode()
+        assert uploads(client) == []
+
+
 class TestRecords:
     """What is written about a failure."""
 
