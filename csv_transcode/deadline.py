@@ -170,14 +170,16 @@ class Pace:
         self._rate: float | None = None  # bytes of source a second, of the fastest conversion so far
 
     def begin(self, source_bytes: int) -> Progress:
-        """Return the progress of a conversion that begins now; DeadlineError where it cannot finish in time."""
+        """Return the progress of a conversion that begins now; DeadlineError where it cannot finish in time.
+
+        That is judged by the rate of others, which shared the machine: alone, in a fresh invocation, it may be faster.
+        """
         self.deadline.require()
         with self._lock:
             rate = self._rate
         usable = self.deadline.usable_seconds
         if rate and source_bytes / rate > usable:
             needed = source_bytes / rate
-            self._require_possible(needed)
             message = f"not begun: it needs about {needed:.0f} s, and {max(usable, 0):.0f} s are left"
             raise DeadlineError(message)
         return Progress(self._clock, source_bytes)
@@ -192,13 +194,10 @@ class Pace:
     def cut_short(self, progress: Progress) -> None:
         """Raise TooLongError where a fresh invocation would be too short for this conversion, too.
 
-        It is judged by its own rate, if it has run long enough for that, else by that of others.
+        It is judged by its own rate, and not before that has been measured for long enough.
         """
-        with self._lock:
-            rate = self._rate
-        if progress.seconds() >= min(RATE_SECONDS_LEAST, self._fresh_seconds / 2):
-            rate = progress.rate() or rate
-        if rate:
+        rate = progress.rate()
+        if rate and progress.seconds() >= min(RATE_SECONDS_LEAST, self._fresh_seconds / 2):
             self._require_possible(progress.source_bytes / rate)
 
     @property

@@ -254,21 +254,21 @@ class TestPace:
         pace.begin(size // 2)
         with pytest.raises(DeadlineError, match="not begun: it needs about 20 s, and 15 s are left"):
             pace.begin(size)
-        with pytest.raises(TooLongError, match="needs about 80 s, the function has 60"):
+        with pytest.raises(DeadlineError, match="not begun: it needs about 80 s"):  # alone, it may be faster
             pace.begin(4 * size)
 
-    def test_what_has_just_begun_is_judged_by_the_rate_of_others(self) -> None:
+    def test_what_has_just_begun_is_not_judged_even_by_the_rate_of_others(self) -> None:
         clock = Clock()
         pace = Pace(clock.deadline(60), Runtime(clock=clock))
         size = RATE_BYTES_LEAST
         other = self.run(clock, pace, size, [size], 15)
-        fits, does_not = (self.run(clock, pace, size * times, [1], 0) for times in (2, 3))
-        clock.now += 5
+        large = self.run(clock, pace, size * 3, [1], 0)
         pace.finished(other)
-        clock.now += 4.9
-        pace.cut_short(fits)
-        with pytest.raises(TooLongError, match="about 60 s"):
-            pace.cut_short(does_not)
+        clock.now += 9.9
+        pace.cut_short(large)
+        clock.now += 0.1
+        with pytest.raises(TooLongError, match="raise memory or timeout"):
+            pace.cut_short(large)
 
     def test_nothing_begins_after_the_deadline(self) -> None:
         clock = Clock()
