@@ -58,8 +58,9 @@ _MALFORMED_RIVAL: Final = 0.05  # beyond this, form alone has decided
 _CONFLICT: Final = 2.0  # language prefers what form has ruled out, by this factor: the witnesses contradict
 _HANZI_LATE_LEAST: Final = 0.1  # see _is_doubtful_chinese
 
-_BYTE_WORD: Final = re.compile(rb"['@-~\x80-\xff]*[\x80-\xff]['@-~\x80-\xff]*")  # from 0x40 on: second bytes, too
-_WORD: Final = re.compile(r"[^\x00-@\[-`{-\x7f]*[^\x00-\x7f][^\x00-@\[-`{-\x7f]*")
+# Words, of which those that are ASCII say nothing. A pattern that asks for another letter inside takes quadratic time.
+_BYTE_WORD: Final = re.compile(rb"['@-~\x80-\xff]++")  # from 0x40 on: second bytes, too
+_WORD: Final = re.compile(r"[^\x00-@\[-`{-\x7f]++")
 _SIGN_BETWEEN_LETTERS: Final = re.compile("[aAlgcrht]s+[aAlgcrht]")
 _NEVER_FIRST: Final = frozenset("¶¢¤¬¯¨³²¹¼½¾ƒ†‡‰¦\N{CEDILLA}\N{MODIFIER LETTER CIRCUMFLEX ACCENT}\N{SMALL TILDE}")
 _APOSTROPHES: Final = frozenset(  # and Catalan's point, and the soft hyphen
@@ -67,7 +68,7 @@ _APOSTROPHES: Final = frozenset(  # and Catalan's point, and the soft hyphen
 )
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # ESC shifts in ISO 2022; VT and FF are spaces
 _DOUBLE_BYTE: Final = re.compile(rb"[\xa1-\xfe][\xa1-\xfe]")
-_BYTE_LETTERS: Final = re.compile(rb"['A-Za-z\x80-\xff]*[\x80-\xff]['A-Za-z\x80-\xff]*")
+_BYTE_LETTERS: Final = re.compile(rb"['A-Za-z\x80-\xff]++")
 _IDEOGRAPH_IN_WORD: Final = re.compile("[aA][jn][aA]")
 _LATIN: Final = frozenset(
     (
@@ -126,7 +127,7 @@ def _doubt(best: _Reading, rivals: list[_Reading], lead: float, evidence: bytes)
     words_least = WORDS_LEAST_FAR_AHEAD if is_far_ahead else WORDS_LEAST
     if not best.likelihood or best.words < words_least:
         return f"{words_least} are asked for"
-    words = sorted(set(_BYTE_LETTERS.findall(evidence)))
+    words = sorted({word for word in _BYTE_LETTERS.findall(evidence) if not word.isascii()})
     for rival in rivals:
         if not _beats(best, rival, words):
             return f"neither that nor its letters are enough against {rival.encoding}"
@@ -154,7 +155,7 @@ def _read(evidence: bytes, name: str) -> _Reading | None:
         text = codecs.getincrementaldecoder(name)().decode(evidence)  # its last character may be cut
     except UnicodeDecodeError:
         return None
-    words = set(_WORD.findall(text))
+    words = {word for word in _WORD.findall(text) if not word.isascii()}
     if any(_kind(character) == "!" for character in set(text)):
         return None
     malformed = sum(_is_malformed(word, name) for word in words)
@@ -181,7 +182,8 @@ def _ranked(alike: list[list[_Reading]], evidence: bytes) -> list[_Reading]:
     with the lines squared is what was wrong least often (docs/decisions/2026-11-23-encodings.md).
     """
     of_lines = _guesses(evidence)
-    of_words = _guesses(b"\n".join(dict.fromkeys(_BYTE_WORD.findall(evidence))))
+    words = dict.fromkeys(word for word in _BYTE_WORD.findall(evidence) if not word.isascii())
+    of_words = _guesses(b"\n".join(words))
     readings = []
     for same in alike:
         by_lines = max(of_lines.get(reading.encoding, 0) for reading in same)

@@ -27,7 +27,7 @@ _IN_PLACE: Final = re.compile(
     r"|(?<![0-9A-Za-z])[‘“](?=[0-9A-Za-z])|(?<=[!-~…])”(?![0-9A-Za-z])|(?<=[!-~…])’"
     r"|(?<![0-9A-Za-z])•(?=\s)|[™©®](?![A-Za-z])|(?<=[0-9])°"
 )
-_POSSESSIVE: Final = re.compile(r"[A-Za-z]{2,}’s(?![A-Za-z])")
+_POSSESSIVE: Final = re.compile(r"(?<![A-Za-z])[A-Za-z]{2,}+’s(?![A-Za-z])")
 # A, a, 0: ASCII; l, L: Latin letters that are no word by themselves, and hardly the end of one; w: those that can be;
 # o: other letters; j: ideographs; #: frames; $: signs that stand before no word; s: others, but for dashes,
 # quotes and dots.
