@@ -243,8 +243,9 @@ def _convert_to_files(source: tuple[str, str] | Path, folder: Path, given: Mappi
         def open_targets() -> dict[str, LocalTarget]:
             for form in (*settings.output_formats, REJECTS):
                 suffix = "rejects.jsonl" if form == REJECTS else form
-                targets[form] = LocalTarget(folder / f"{stem_of(name)}.{suffix}")
-                stack.callback(targets[form].abort)
+                target = targets[form] = LocalTarget(folder / f"{stem_of(name)}.{suffix}")
+                stack.callback(target.abort)
+                target.open()
             return targets
 
         begun = runtime.clock()

@@ -53,8 +53,11 @@ class LocalTarget:
         self.bytes_written = 0
         self._partial = path.with_name(f".{path.name}.partial")
         self._file: IO[bytes] | None = None
-        with _named(path):
-            if path.is_dir():  # publishing would find out, beside another output that is published already
+
+    def open(self) -> None:
+        """Begin the file. By then ``abort`` has to be sure to be called: an interrupt may come at any moment."""
+        with _named(self.path):
+            if self.path.is_dir():  # publishing would find out, beside another output that is published already
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             self._file = self._partial.open("wb")
 

@@ -421,7 +421,8 @@ class TestConversion:
         report = handled(client, Clock(), seconds=MARGIN)
         assert (report.results, report.next, report.status_code) == ((), "", 206)
         assert operations(sent) == []
-        assert [record.getMessage() for record in caplog.records] == ["deadline.margin_takes_all"] * 2
+        told = {id(record): record.getMessage() for record in caplog.records}  # some handlers see a record twice
+        assert list(told.values()) == ["deadline.margin_takes_all"] * 2
 
     def test_the_margin_is_a_setting(self, client: S3Client) -> None:
         put(client, SMALL)

@@ -463,8 +463,8 @@ def test_japanese_without_kana_is_not_read_as_chinese() -> None:
     assert encoding is None or utf8(data, encoding) == "\n".join(rows).encode()
 
 
-@pytest.mark.parametrize("text", ["p" * (1 << 16) + "é", "'" * (1 << 16) + "é", "xs" * (1 << 15) + "\N{RIGHT SINGLE QUOTATION MARK}"])
+@pytest.mark.parametrize("text", ["p" * (1 << 16) + "é", "'" * (1 << 16) + "é", "xs" * (1 << 15) + "\x80"])
 def test_a_long_run_of_letters_is_looked_at_once(text: str) -> None:
     """Patterns that look for words must not try again at every letter: that took minutes."""
     with pytest.raises(EncodingError):
-        found(text.encode("cp1252") + b"\n\xff\n")
+        found(text.encode("latin-1") + b"\n\xff\n")
