@@ -146,7 +146,8 @@ class ObjectConverter:
     def __init__(self, settings: Settings, workplace: Workplace) -> None:
         self._settings = settings
         self._fingerprint = fingerprint(settings)
-        self._plan = plan_of(settings)
+        plan = plan_of(settings)
+        self._plan = replace(plan, reading=replace(plan.reading, columns_room=workplace.budget.columns_max))
         self._at = workplace
         self._log = get_logger()
 

@@ -33,6 +33,7 @@ PARTS_HELD: Final = 10  # by one conversion: two of the source, four of each out
 PARTS_IN_FLIGHT: Final = 2  # of one output
 RECORD_BYTES_USUAL: Final = 8 * MIB
 BYTES_A_RECORD_BYTE: Final = 10  # what a record that is longer takes
+BYTES_A_COLUMN: Final = 40 << 10  # of a table so wide that its columns are most of it: 35 KB measured
 BYTES_A_WORKER: Final = 8 * MIB
 CACHE_SHARE: Final = 4  # read_s3_file may keep a quarter of what is there for conversions
 CACHE_BYTES_MAX: Final = 64 * MIB
@@ -83,6 +84,11 @@ class MemoryBudget:
             workers=max(1, min(settings.max_workers, room // BYTES_A_WORKER)),
             cache_bytes=min(CACHE_BYTES_MAX, room // CACHE_SHARE),
         )
+
+    @property
+    def columns_max(self) -> int:
+        """How many columns a table may have, converted alone."""
+        return (self.total_bytes - PROCESS_BYTES) // BYTES_A_COLUMN
 
     def conversion_bytes(self, key: str, source_bytes: int, *, downloaded: bool = False) -> int:
         """Return an upper estimate of the memory that converting an object takes; ``downloaded``: it is held whole.

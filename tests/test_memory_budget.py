@@ -210,3 +210,21 @@ class TestConversion:
         with processor(s3, replace(inline_runtime(), executor=executor, cores=4), memory_budget_mb=160) as made:
             made.run()
         assert asked == {"object": 4, "io": 12, "decode": 1, "encode": 1}
+
+
+class TestColumns:
+    @pytest.mark.parametrize(("mib", "columns"), [(512, 9_830), (2048, 49_152), (160, 819)])
+    def test_there_is_room_for(self, mib: int, columns: int) -> None:
+        assert budget(mib).columns_max == columns
+
+    def test_more_of_them_are_refused_with_what_to_raise(self, s3: S3Client) -> None:
+        names, cells = (",".join(f"{letter}{number}" for number in range(820)) for letter in "cv")
+        put(s3, f"{names}\n{cells}\n")
+        with processor(s3, inline_runtime(), memory_budget_mb=160) as made:
+            result = made.convert(KEY)
+        assert result.outcome is Outcome.FAILED
+        assert result.reason == (
+            "the header has 820 columns, and there is memory for about 819: raise MEMORY_BUDGET_MB or the function's "
+            "memory"
+        )
+        assert not result.retryable

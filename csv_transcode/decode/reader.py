@@ -49,7 +49,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reading:
-    """How sources are to be read: what is given wins over what is found (None is to be found)."""
+    """How sources are to be read: what is given wins over what is found (None is to be found).
+
+    ``columns_room`` is how many columns there is memory for, where that is known.
+    """
 
     given: Given = field(default_factory=Given)
     encoding: str | None = None
@@ -58,6 +61,7 @@ class Reading:
     limits: DecompressionLimits = field(default_factory=lambda: DecompressionLimits(1 << 36, 200))
     cuts: Cuts = field(default_factory=Cuts)
     columns_max: int = 10_000
+    columns_room: int | None = None
     rejected_ratio_max: float = 0.1
 
 
@@ -129,15 +133,25 @@ def read_head(chunks: Iterable[bytes], reading: Reading) -> Head | None:
     preamble = tuple(_preamble(sample[: detected.start]))
     first, buffer = _first_record(text, detected.start, dialect, reading.cuts.record_bytes_max)
     header = _header(first, buffer)
-    if len(header) > reading.columns_max:
-        message = f"the header has {len(header)} columns, MAX_COLUMNS={reading.columns_max} allows no more than that"
-        raise LimitError(message)
+    _require_room(len(header), reading)
     start = first.end if dialect.header else detected.start  # blank lines before a record may be empty values
     header = header if dialect.header else [""] * len(header)
     line = 1 + line_count(buffer[:start])
     records = itertools.chain([buffer[start:]], text)
     names = tuple(column_names(header))
     return Head(dialect, found, tuple(header), names, start, line, records, reading, preamble)
+
+
+def _require_room(columns: int, reading: Reading) -> None:
+    if columns > reading.columns_max:
+        message = f"the header has {columns} columns, MAX_COLUMNS={reading.columns_max} allows no more than that"
+        raise LimitError(message)
+    if reading.columns_room is not None and columns > reading.columns_room:
+        message = (
+            f"the header has {columns} columns, and there is memory for about {reading.columns_room}: raise "
+            "MEMORY_BUDGET_MB or the function's memory"
+        )
+        raise LimitError(message)
 
 
 def _sampled(chunks: Iterable[bytes], wanted: int) -> tuple[bytes, Iterator[bytes], bool]:

@@ -110,7 +110,6 @@ def test_under_512_mb_what_is_large_is_converted_and_what_is_monstrous_is_refuse
     assert tally.is_good, str(tally)
 
 
-@pytest.mark.xfail(strict=True, reason="a column takes some ten kilobytes that no budget counts: the process is killed")
 def test_under_512_mb_100000_columns_that_the_settings_allow_are_converted_or_refused(here: Place) -> None:
     tally = within_memory(here, (columns(100_000, allowed=True),))
     assert tally.is_good, str(tally)
