@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from csv_transcode import fanout, frames
 from csv_transcode.commit import read_manifest
 from csv_transcode.concurrency import AdaptiveConcurrency
-from csv_transcode.conversion import CONTENT_TYPES, OWN_OUTPUT, ObjectConverter, Workplace, plan_of
+from csv_transcode.conversion import ATTEMPT_ID_BYTES, CONTENT_TYPES, OWN_OUTPUT, ObjectConverter, Workplace, plan_of
 from csv_transcode.deadline import Deadline, Pace
 from csv_transcode.errors import DeadlineError, SettingsError, TranscodeError
 from csv_transcode.events import EventKind, EventObject, Invocation, Skipped, Sweep
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from csv_transcode.s3.wrangler import DownloadedSource
 
 IO_THREADS_EXTRA: Final = 8  # parts of large objects, beside one request an object
-ATTEMPT_ID_BYTES: Final = 16
 FAILED_SECONDS: Final = -1.0
 SKIPPED_SECONDS: Final = 0.0
 
@@ -249,7 +248,7 @@ class S3DataProcessor:
             if found.is_archived:  # to ask for it would be refused
                 yield Skipped(found.key, f"archived: {found.storage_class}, and not restored")
             else:
-                yield EventObject(found.key, found.size, found.etag)
+                yield EventObject(found.key, found.size)
 
     def _handle_one(self, obj: EventObject | Skipped, invocation: Invocation, pace: Pace) -> ObjectResult:
         if isinstance(obj, Skipped):
@@ -432,7 +431,7 @@ def _require_same_buckets(settings: Settings, input_bucket: str, output_bucket: 
 def _event_object(obj: Mapping[str, Any] | str) -> EventObject:
     if isinstance(obj, str):
         return EventObject(obj)
-    return EventObject(obj["Key"], obj.get("Size"), str(obj.get("ETag", "")).strip('"') or None)
+    return EventObject(obj["Key"], obj.get("Size"))
 
 
 def _described(found: ListedObject) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 One row of ``_ROWS`` and one function for every row of the contract's table; ``payloads.py`` has the shapes. A function
 raises ``EventError`` where a payload is not what its row says; nothing else is ever raised, whatever the payload is.
 
-Buckets, keys and event names are required to be texts. Sizes, ETags and version ids are hints, for the current version
-is what is converted: one of the wrong type is as good as missing.
+Buckets, keys and event names are required to be texts. A size is a hint, for the current
+version is what is converted: one of the wrong type is as good as missing.
 """
 
 from __future__ import annotations
@@ -69,12 +69,10 @@ class EventKind(Enum):
 
 @dataclass(frozen=True)
 class EventObject:
-    """One key to convert; all but ``key`` are hints of what the event knew."""
+    """One key to convert; ``size`` is a hint of what the event knew, ``message_id`` the message that named it."""
 
     key: str
     size: int | None = None
-    etag: str | None = None
-    version_id: str | None = None
     message_id: str | None = None
 
 
@@ -160,7 +158,7 @@ def _s3_record(record: NotificationRecord, number: int, key_map: KeyMap) -> Even
         return _not_created(name, unquote_plus(_key_hint(record.s3)))
     entity = read_as(record.s3, NotifiedEntity, f"Records[{number}].s3")
     found = entity.object
-    return _encoded(found.key, entity.bucket.name, (found.size, found.etag, found.version_id), key_map)
+    return _encoded(found.key, entity.bucket.name, found.size, key_map)
 
 
 def _eventbridge(payload: Json, key_map: KeyMap) -> Invocation:
@@ -173,7 +171,7 @@ def _eventbridge_object(event: EventBridgeEvent, key_map: KeyMap) -> EventObject
         return _not_created(event.detail_type, _key_hint(event.detail))
     detail = read_as(event.detail, EventBridgeDetail, "detail")
     found = detail.object
-    return _raw(found.key, detail.bucket.name, (found.size, found.etag, found.version_id), key_map)
+    return _raw(found.key, detail.bucket.name, found.size, key_map)
 
 
 def _sns(payload: Json, key_map: KeyMap) -> Invocation:
@@ -240,7 +238,7 @@ def _task(task: BatchTask, key_map: KeyMap) -> list[EventObject | Skipped]:
     bucket = task.s3_bucket
     if bucket is None and isinstance(task.s3_bucket_arn, str):
         bucket = task.s3_bucket_arn.rpartition(":")[2]
-    return [_encoded(_text(task.s3_key, "s3Key"), _text(bucket, "s3Bucket"), (None, None, task.s3_version_id), key_map)]
+    return [_encoded(_text(task.s3_key, "s3Key"), _text(bucket, "s3Bucket"), None, key_map)]
 
 
 def _step_functions(payload: Json, key_map: KeyMap) -> Invocation:
@@ -251,12 +249,11 @@ def _step_functions(payload: Json, key_map: KeyMap) -> Invocation:
 
 def _item(item: ListedItem, key_map: KeyMap) -> EventObject | Skipped:
     """Return the object that an item names. A row of an Inventory names the bucket, and its key is URL-encoded."""
-    hints = (item.size, item.etag or item.e_tag, item.version_id)
     if item.bucket is None:
-        return _raw(item.key, key_map.input_bucket, hints, key_map)
+        return _raw(item.key, key_map.input_bucket, item.size, key_map)
     if item.is_delete_marker in (True, "true"):
         return Skipped(_cut(item.key), "a delete marker")
-    return _encoded(item.key, item.bucket, hints, key_map)
+    return _encoded(item.key, item.bucket, item.size, key_map)
 
 
 def _direct(payload: Json, key_map: KeyMap) -> Invocation:
@@ -298,7 +295,7 @@ def _by_message(
 
 
 def _invocation(kind: EventKind, found: Iterable[EventObject | Skipped]) -> Invocation:
-    """Return an invocation that converts each key once; of several mentions, the last one's hints are taken."""
+    """Return an invocation that converts each key once; of several mentions, the last one's size is taken."""
     objects: dict[str, EventObject] = {}
     skipped: dict[Skipped, None] = {}
     carriers: dict[str, frozenset[str]] = {}
@@ -316,23 +313,19 @@ def _not_created(name: str, key: str) -> Skipped:
     return Skipped(_cut(key), f"{_shown(name)} creates no object")
 
 
-_Hints = tuple[object, object, object]  # size, ETag, version id
-
-
-def _encoded(key: str, bucket: str, hints: _Hints, key_map: KeyMap) -> EventObject | Skipped:
+def _encoded(key: str, bucket: str, size: object, key_map: KeyMap) -> EventObject | Skipped:
     """Return the object whose key was sent URL-encoded, or why it is skipped."""
     try:
         decoded = unquote_plus(key, errors="strict")
     except UnicodeDecodeError:
         message = f"key {_shown(key)} is not UTF-8, URL-encoded"
         raise EventError(message) from None
-    return _raw(decoded, bucket, hints, key_map)
+    return _raw(decoded, bucket, size, key_map)
 
 
-def _raw(key: str, bucket: str, hints: _Hints, key_map: KeyMap) -> EventObject | Skipped:
+def _raw(key: str, bucket: str, size: object, key_map: KeyMap) -> EventObject | Skipped:
     """Return the object whose key stands as it is, or why it is skipped."""
-    size, etag, version_id = hints
-    found = EventObject(_key(key), _size(size), _hint(etag), _hint(version_id))
+    found = EventObject(_key(key), _size(size))
     if bucket != key_map.input_bucket:
         return Skipped(_cut(found.key), f"in bucket {_shown(bucket)}, not in the input bucket")
     return _judged(found, key_map, listed=True)
@@ -449,11 +442,6 @@ def _size(value: object) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     return value if 0 <= value < 10**SIZE_DIGITS_MAX else None
-
-
-def _hint(value: object) -> str | None:
-    """Return an ETag, without its quotes, or a version id."""
-    return value.strip('"')[:KEY_BYTES_MAX] or None if isinstance(value, str) else None
 
 
 def _cut(key: str) -> str:

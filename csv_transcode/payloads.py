@@ -1,8 +1,8 @@
 """What the senders' payloads look like, as far as they are read, and how one is read as what it should be.
 
 One shape for each thing that AWS sends; msgspec holds a payload against it, and says where what was found instead of
-what. Fields that no shape names are never looked at, so that senders may add some. Hints (sizes, ETags, version ids)
-and parts that only some events need are ``Any``, which msgspec passes through unseen: who reads them says what becomes
+what. Fields that no shape names are never looked at, so that senders may add some. Sizes, which are hints, and
+parts that only some events need are ``Any``, which msgspec passes through unseen: who reads them says what becomes
 of one that is wrong.
 docs/decisions/2026-11-23-payloads.md says why msgspec, and what it costs.
 """
@@ -39,8 +39,6 @@ class NotifiedObject(Struct):
 
     key: str
     size: Any = None
-    etag: Any = field(default=None, name="eTag")
-    version_id: Any = field(default=None, name="versionId")
 
 
 class NotifiedEntity(Struct):
@@ -68,8 +66,6 @@ class EventBridgeObject(Struct, rename="kebab"):
 
     key: str
     size: Any = None
-    etag: Any = None
-    version_id: Any = None
 
 
 class EventBridgeDetail(Struct):
@@ -124,9 +120,6 @@ class ListedItem(Struct, rename="pascal"):
     key: str
     bucket: str | None = None
     size: Any = None
-    etag: Any = None
-    e_tag: Any = field(default=None, name="ETag")
-    version_id: Any = None
     is_delete_marker: Any = None
 
 
@@ -143,7 +136,6 @@ class BatchTask(Struct, rename="camel"):
     s3_key: Any = field(default=None, name="s3Key")
     s3_bucket: Any = field(default=None, name="s3Bucket")
     s3_bucket_arn: Any = field(default=None, name="s3BucketArn")
-    s3_version_id: Any = field(default=None, name="s3VersionId")
 
 
 class BatchInvocation(Struct, rename="camel"):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from csv_transcode.runtime import Runtime
     from csv_transcode.s3.store import ObjectStore
-
-CACHE_BYTES_MAX: Final = 64 << 20
 
 
 class ObjectCache:
@@ -18,9 +16,7 @@ class ObjectCache:
     At most ``objects_max`` objects of together ``bytes_max`` bytes are kept; a larger one never is.
     """
 
-    def __init__(
-        self, store: ObjectStore, runtime: Runtime, objects_max: int, bytes_max: int = CACHE_BYTES_MAX
-    ) -> None:
+    def __init__(self, store: ObjectStore, runtime: Runtime, objects_max: int, bytes_max: int) -> None:
         self._store = store
         self._objects_max = objects_max
         self._bytes_max = bytes_max

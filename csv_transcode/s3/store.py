@@ -110,7 +110,6 @@ class GotObject:
     start: int
     content_length: int
     metadata: Mapping[str, str]
-    storage_class: str
 
 
 class ObjectBody:
@@ -198,7 +197,6 @@ class ObjectStore:
         if_none_match: None = None,
         if_match: str | None = None,
         byte_range: tuple[int, int] | None = None,
-        version_id: str | None = None,
     ) -> GotObject: ...
 
     @overload
@@ -210,7 +208,6 @@ class ObjectStore:
         if_none_match: str | None,
         if_match: str | None = None,
         byte_range: tuple[int, int] | None = None,
-        version_id: str | None = None,
     ) -> GotObject | None: ...
 
     def get(
@@ -221,13 +218,12 @@ class ObjectStore:
         if_none_match: str | None = None,
         if_match: str | None = None,
         byte_range: tuple[int, int] | None = None,
-        version_id: str | None = None,
     ) -> GotObject | None:
         """Return an object, or its bytes from ``byte_range[0]`` up to but not including ``byte_range[1]``.
 
         None: the object has the ETag ``if_none_match``. An empty object is the answer to any range that begins at 0.
         """
-        pinned = _given(IfNoneMatch=_quoted(if_none_match), IfMatch=_quoted(if_match), VersionId=version_id)
+        pinned = _given(IfNoneMatch=_quoted(if_none_match), IfMatch=_quoted(if_match))
         ranged = _given(Range=byte_range and f"bytes={byte_range[0]}-{byte_range[1] - 1}")
         request = _request("GetObject", bucket, key)
         try:
@@ -237,7 +233,7 @@ class ObjectStore:
                 return None
             if status_of(error) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and byte_range and byte_range[0] == 0:
                 # Not even byte 0 exists, so the object is empty; this answer says neither its ETag nor its version.
-                return self.get(bucket, key, if_none_match=if_none_match, if_match=if_match, version_id=version_id)
+                return self.get(bucket, key, if_none_match=if_none_match, if_match=if_match)
             raise translated(error, request, if_match=if_match is not None) from error
 
     def head(self, bucket: str, key: str) -> StoredObject | None:
@@ -407,5 +403,4 @@ def _got(answer: GetObjectOutputTypeDef, request: str) -> GotObject:
         start=int(unit.removeprefix("bytes ").partition("-")[0]) if size else 0,
         content_length=answer["ContentLength"],
         metadata=answer["Metadata"],
-        storage_class=answer.get("StorageClass", "STANDARD"),
     )
