@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from csv_transcode import fanout, frames
 from csv_transcode.commit import read_manifest
 from csv_transcode.concurrency import AdaptiveConcurrency
-from csv_transcode.conversion import ATTEMPT_ID_BYTES, CONTENT_TYPES, OWN_OUTPUT, ObjectConverter, Workplace, plan_of
+from csv_transcode.conversion import OWN_OUTPUT, ObjectConverter, Workplace, plan_of
 from csv_transcode.deadline import Deadline, Pace
 from csv_transcode.errors import DeadlineError, SettingsError, TranscodeError
 from csv_transcode.events import EventKind, EventObject, Invocation, Skipped, Sweep
@@ -21,6 +21,7 @@ from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
 from csv_transcode.formats.parquet import ParquetEncoder
 from csv_transcode.manifest import fingerprint
 from csv_transcode.memory_budget import MemoryBudget
+from csv_transcode.outputs import ATTEMPT_ID_BYTES, CONTENT_TYPES
 from csv_transcode.pipeline import Pools, read_table
 from csv_transcode.report import ObjectResult, Outcome, RunReport
 from csv_transcode.runtime import Runtime

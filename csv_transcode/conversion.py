@@ -25,22 +25,12 @@ from csv_transcode.errors import (
     UnexpectedError,
 )
 from csv_transcode.fanout import GatedExecutor
-from csv_transcode.formats.avro.schema import avro_names, field_type
-from csv_transcode.manifest import (
-    COMMITTED,
-    Dialect,
-    Manifest,
-    OutputRef,
-    RecordCounts,
-    RejectsRef,
-    SchemaEntry,
-    SourceRef,
-    fingerprint,
-)
+from csv_transcode.manifest import RecordCounts, SourceRef, fingerprint
+from csv_transcode.outputs import ATTEMPT_ID_BYTES, Outputs
 from csv_transcode.pipeline import REJECTS, Plan, transcode
 from csv_transcode.report import ObjectResult, Outcome
 from csv_transcode.s3.store import MARKER, Condition
-from csv_transcode.s3.upload import ObjectUpload, abort_stray_uploads
+from csv_transcode.s3.upload import abort_stray_uploads
 from csv_transcode.telemetry import get_logger, log_event
 
 if TYPE_CHECKING:
@@ -52,22 +42,16 @@ if TYPE_CHECKING:
     from csv_transcode.events import EventObject
     from csv_transcode.fanout import Gate
     from csv_transcode.keys import MappedKeys
+    from csv_transcode.manifest import Manifest
     from csv_transcode.memory_budget import MemoryBudget
     from csv_transcode.pipeline import Pools, Transcoded
     from csv_transcode.runtime import Runtime
     from csv_transcode.s3.store import ObjectStore, StoredObject
-    from csv_transcode.schema import Schema
     from csv_transcode.settings import Settings
 
 START_OVERS_MAX: Final = 8
-ATTEMPT_ID_BYTES: Final = 16
 OWN_OUTPUT: Final = "an output of this program: the object carries its mark"
 _LEVELS: Final = {Outcome.FAILED: logging.ERROR, Outcome.DEFERRED: logging.WARNING}
-CONTENT_TYPES: Final = {
-    "parquet": "application/vnd.apache.parquet",
-    "avro": "application/avro",
-    REJECTS: "application/x-ndjson",
-}
 
 
 class OpenSource(Protocol):
@@ -231,10 +215,11 @@ class ObjectConverter:
         visit.pace.finished(visit.progress)
         return _converted(obj.key, manifest)
 
-    def _outputs(self, keys: MappedKeys, deadline: Deadline) -> _Outputs:
+    def _outputs(self, keys: MappedKeys, deadline: Deadline) -> Outputs:
         """Return the uploads of an attempt that begins now."""
         attempt_id = self._at.runtime.token(ATTEMPT_ID_BYTES)
-        return _Outputs(self._settings, self._at, keys, attempt_id, self._at.part_threads(deadline))
+        threads = self._at.part_threads(deadline)
+        return Outputs(self._at.store, self._settings, self._at.budget, keys, attempt_id=attempt_id, executor=threads)
 
     def _size_before_download(self, obj: EventObject) -> int | None:
         """Return the object's size if it is known, or has to be.
@@ -258,7 +243,7 @@ class ObjectConverter:
         self,
         visit: _Visit,
         source: SourceRef,
-        outputs: _Outputs,
+        outputs: Outputs,
         done: Transcoded,
         standing: StandingManifest,
         *,
@@ -276,9 +261,7 @@ class ObjectConverter:
         )
 
         def describe(stored: Mapping[str, StoredObject]) -> Manifest:
-            written = outputs.described(stored, done.written)
-            rejects = outputs.described_rejects(stored, done.reject_lines)
-            return _manifest(source, self._fingerprint, done, written, rejects)
+            return outputs.manifest(stored, source, self._fingerprint, done)
 
         manifest = commit.publish(standing, outputs.uploads, describe, claim=claim, optional=frozenset({REJECTS}))
         if claim or standing.etag is not None or outputs.in_parts:
@@ -321,89 +304,6 @@ class _Visit:
     force: bool
     source: SourceRef | None = None
     progress: Progress | None = None
-
-
-class _Outputs:
-    """The uploads of one attempt."""
-
-    def __init__(
-        self, settings: Settings, at: Workplace, keys: MappedKeys, attempt_id: str, executor: Executor
-    ) -> None:
-        self.attempt_id = attempt_id
-        self.uploads: dict[str, ObjectUpload] = {}
-        self._settings = settings
-        self._at = at
-        self._keys = keys
-        self._executor = executor
-
-    def open(self) -> Mapping[str, ObjectUpload]:
-        """Return a fresh upload for every format, once a pass."""
-        self.uploads = {name: self._upload(name) for name in (*self._settings.output_formats, REJECTS)}
-        return self.uploads
-
-    def abort(self) -> None:
-        """Abort what has not been published."""
-        for upload in self.uploads.values():
-            upload.abort()
-
-    @property
-    def in_parts(self) -> bool:
-        """Whether an output was large enough for a multipart upload."""
-        return any(upload.upload_id is not None for upload in self.uploads.values())
-
-    def described(self, stored: Mapping[str, StoredObject], rows: int) -> tuple[OutputRef, ...]:
-        """Return the manifest's entries of the published outputs."""
-        bucket = self._settings.output_bucket
-        found = ((name, self.uploads[name], stored[name]) for name in self._settings.output_formats)
-        return tuple(
-            OutputRef(name, bucket, upload.key, at.etag, at.version_id, upload.bytes_written, rows)
-            for name, upload, at in found
-        )
-
-    def described_rejects(self, stored: Mapping[str, StoredObject], lines: int) -> RejectsRef | None:
-        """Return the manifest's entry of the rejects, if there are any."""
-        upload = self.uploads[REJECTS]
-        if not lines:
-            return None
-        return RejectsRef(self._settings.output_bucket, upload.key, stored[REJECTS].etag, lines, upload.bytes_written)
-
-    def _upload(self, name: str) -> ObjectUpload:
-        return ObjectUpload(
-            self._at.store,
-            self._settings.output_bucket,
-            self._keys.rejects if name == REJECTS else self._keys.outputs[name],
-            attempt_id=self.attempt_id,
-            marker=name,
-            content_type=CONTENT_TYPES[name],
-            executor=self._executor,
-            part_bytes=self._at.budget.part_bytes,
-            parts_in_flight=self._at.budget.parts_in_flight,
-        )
-
-
-def _manifest(
-    source: SourceRef, settings: str, done: Transcoded, outputs: tuple[OutputRef, ...], rejects: RejectsRef | None
-) -> Manifest:
-    return Manifest(
-        COMMITTED,
-        source,
-        settings,
-        Dialect(**asdict(done.dialect)),
-        _entries(done.schema),
-        RecordCounts(read=done.written + done.rejected, written=done.written, rejected=done.rejected),
-        outputs,
-        rejects,
-    )
-
-
-def _entries(schema: Schema) -> tuple[SchemaEntry, ...]:
-    names = avro_names([column.name for column in schema.columns])
-    return tuple(
-        SchemaEntry(
-            column.name, name, str(column.type), field_type(column.type.arrow), column.spelling, column.ruled_out
-        )
-        for column, name in zip(schema.columns, names, strict=True)
-    )
 
 
 def _unconverted(key: str, outcome: Outcome, error: TranscodeError) -> ObjectResult:

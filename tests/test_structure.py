@@ -34,6 +34,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("lambda_handler", "__main__"),
     ("s3_data_processor",),
     ("conversion",),
+    ("outputs",),
     ("concurrency", "fanout", "pipeline", "commit", "frames"),
     ("decode", "formats", "s3", "local"),
     (
