@@ -53,14 +53,15 @@ class Delivery:
         if following is not None:
             self.left |= {key for key in self.keys if key > following}
 
-    def can_be_done(self, failing: set[str]) -> bool:
-        """Say whether something is left that is not among the keys that can only fail.
+    def can_be_done(self, failing: set[str], gone: set[str]) -> bool:
+        """Say whether something is left that is neither among the keys that can only fail nor gone.
 
-        Who gets an exception does not learn for which of its keys.
+        Who gets an exception does not learn for which of its keys. A listing does not name what is gone.
         """
+        hopeless = failing if self.kind.sweeps else failing | gone
         if self.kind.missed is _missed_by_raising:
-            return not (failing if self.kind.sweeps else self.left & failing)
-        return bool(self.left - failing)
+            return not (failing if self.kind.sweeps else self.left & hopeless)
+        return bool(self.left - failing - gone)
 
     @property
     def is_done(self) -> bool:
@@ -95,6 +96,27 @@ def _sqs(keys: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def _sns(keys: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "Records": [
+            {"EventSource": "aws:sns", "Sns": {"Type": "Notification", "Message": json.dumps(_notification((key,)))}}
+            for key in keys
+        ]
+    }
+
+
+def _items(keys: tuple[str, ...]) -> dict[str, Any]:
+    return {"Items": [{"Key": key, "Size": None} for key in keys], "BatchInput": {}}
+
+
+def _tasks(keys: tuple[str, ...]) -> dict[str, Any]:
+    tasks = [
+        {"taskId": f"task of {key}", "s3Key": quote_plus(key), "s3VersionId": None, "s3Bucket": INPUT_BUCKET}
+        for key in keys
+    ]
+    return {"invocationSchemaVersion": "2.0", "invocationId": "simulated", "job": {"id": "simulated"}, "tasks": tasks}
+
+
 def _missed_by_raising(keys: tuple[str, ...], answer: Answered) -> set[str]:
     return set(keys) if isinstance(answer, TranscodeError) else set()
 
@@ -103,6 +125,12 @@ def _missed_by_messages(keys: tuple[str, ...], answer: Answered) -> set[str]:
     if isinstance(answer, TranscodeError):
         return set(keys)
     return {one["itemIdentifier"].removeprefix("message of ") for one in answer["batchItemFailures"]}
+
+
+def _missed_by_tasks(keys: tuple[str, ...], answer: Answered) -> set[str]:
+    if isinstance(answer, TranscodeError):
+        return set(keys)
+    return {one["taskId"].removeprefix("task of ") for one in answer["results"] if one["resultCode"] != "Succeeded"}
 
 
 def _missed_by_report(keys: tuple[str, ...], answer: Answered) -> set[str]:
@@ -114,11 +142,14 @@ def _missed_by_report(keys: tuple[str, ...], answer: Answered) -> set[str]:
 NOTIFICATION: Final = Kind("S3 notification", _notification, _missed_by_raising)
 EVENTBRIDGE: Final = Kind("EventBridge", _eventbridge, _missed_by_raising)
 SQS: Final = Kind("SQS", _sqs, _missed_by_messages)
+SNS: Final = Kind("SNS", _sns, _missed_by_raising)
+STEP_FUNCTIONS: Final = Kind("Step Functions", _items, _missed_by_report)
+S3_BATCH: Final = Kind("S3 Batch Operations", _tasks, _missed_by_tasks)
 DIRECT: Final = Kind("direct", lambda keys: {"keys": list(keys)}, _missed_by_report)
 FORCED: Final = Kind("direct, force", lambda keys: {"keys": list(keys), "force": True}, _missed_by_report)
 SWEEP: Final = Kind("prefix", lambda _: {}, _missed_by_report, sweeps=True)
 SCHEDULE: Final = Kind("schedule", lambda _: {"source": "aws.scheduler"}, _missed_by_raising, sweeps=True)
-KINDS: Final = (NOTIFICATION, EVENTBRIDGE, SQS, DIRECT, SWEEP, SCHEDULE)
+KINDS: Final = (NOTIFICATION, EVENTBRIDGE, SQS, SNS, STEP_FUNCTIONS, S3_BATCH, DIRECT, SWEEP, SCHEDULE)
 
 
 def of(kind: Kind, keys: Iterable[str]) -> list[Delivery]:

@@ -30,6 +30,7 @@ EQUAL_ETAGS: Final = (
 )
 REJECTS: Final = "known gap: rejects put where none stood, by a writer that is gone before it looks"
 TOO_SLOW: Final = "needs about "
+NO_SUCH_OBJECT: Final = ("404", "there is no such object")
 KNOWN_GAPS: Final = (EQUAL_ETAGS, REJECTS)
 
 
@@ -73,6 +74,7 @@ class Invariants:
     faults_met: Counter[Life] = field(default_factory=Counter)
     _sources: dict[str, tuple[str, MappedKeys]] = field(default_factory=dict)  # source key by output key
     _versions: dict[tuple[str, str], Source] = field(default_factory=dict)  # by source key and ETag
+    _deleted: set[str] = field(default_factory=set)  # sources that have once been gone
     _seen: dict[tuple[Life, str], int] = field(default_factory=dict)  # serial that an invocation's HEAD saw
     _overtaken: dict[str, _Overtaken] = field(default_factory=dict)  # by output key
     _unabortable: set[Life] = field(default_factory=set)
@@ -90,10 +92,17 @@ class Invariants:
         if self.trace:
             self.trace(f"              {key} is now {source.name!r} (ETag {held.etag[:8]})")
 
+    def deleted(self, key: str) -> None:
+        """Take note that a source is gone."""
+        self._deleted.add(key)
+        if self.trace:
+            self.trace(f"              {key} is gone")
+
     def adopt(self, other: Invariants) -> None:
         """Take over what another world has come to."""
         self._sources.update(other._sources)
         self._versions.update(other._versions)
+        self._deleted |= other._deleted
         self._last.update(other._last)
 
     def ended(self, life: Life) -> None:
@@ -321,6 +330,8 @@ class Invariants:
         told = json.loads(held.content)
         if told["reason"].startswith(TOO_SLOW) and self.befallen:
             self.counts["too slow for the function's timeout"] += 1  # at the rate measured, which stalls made so slow
+            return
+        if key in self._deleted and any(words in told["reason"] for words in NO_SUCH_OBJECT):
             return
         source = self._versions.get((key, told["source"].get("etag", "")))
         if source is None or source.good:

@@ -31,6 +31,7 @@ EVENTS: Final = (
     *("commits", "claims", "skips", "start-overs", "withdrawals", "conversions", "failures", "deferred"),
     *("invocations", "at once", "duplicates", "overwrites in the middle", "versions that came back"),
     *("settings changed", "unique ETags", "KMS", "owners", "delivered again", "quiet sweeps"),
+    *("sources deleted", "sources written again", "by awswrangler", *(f"by {kind.name}" for kind in deliveries.KINDS)),
 )
 
 
@@ -110,6 +111,7 @@ def _shape(chance: random.Random) -> Shape:
         workers_max=chance.choice((1, 2, 4)),
         inline=chance.random() < 0.5,
         timeout_seconds=chance.choice((TIMEOUT_SECONDS, TIMEOUT_SECONDS, 60.0, 30.0)),
+        wrangler=chance.random() < 0.05,
     )
 
 
@@ -165,6 +167,7 @@ class _Story:
         counts["start-overs"] += world.log.counts.get("object.started_over", 0)
         counts["unique ETags"] += world.shape.unique_etags
         counts["KMS"] += world.shape.kms
+        counts["by awswrangler"] += world.shape.wrangler
         counts["owners"] += world.shape.owners
         return counts
 
@@ -180,6 +183,12 @@ class _Story:
             at += self._soon()
             self._counts["overwrites in the middle"] += 1
             self._world.do(lambda name=name: self._write(key, name), after_seconds=at)  # type: ignore[misc]
+        if self._chance.random() < 0.08:
+            at += self._soon()
+            self._world.do(lambda: self._delete(key), after_seconds=at)
+            if self._chance.random() < 0.5:
+                self._counts["sources written again"] += 1
+                self._world.do(lambda: self._write(key, names[-1]), after_seconds=at + self._soon())
 
     def _names(self) -> list[str]:
         chance = self._chance
@@ -202,6 +211,11 @@ class _Story:
                 self._events.append(duplicate)
                 self._invoke(duplicate, self._soon())
 
+    def _delete(self, key: str) -> None:
+        """Take a source away; who still has an event of it says so, and loses nothing else."""
+        self._counts["sources deleted"] += 1
+        self._world.delete(key)
+
     def _change_settings(self) -> None:
         self._variant = self._chance.choice(list(corpus.VARIANTS)[1:])
 
@@ -211,6 +225,7 @@ class _Story:
 
     def _invoke(self, delivery: Delivery, after_seconds: float = 0.0) -> None:
         self._counts["invocations"] += 1
+        self._counts[f"by {delivery.kind.name}"] += 1
         self._counts["at once"] += self._world.running > 0
         self._world.do(lambda: self._world.invoke(delivery, self._variant), after_seconds=after_seconds)
 
@@ -227,7 +242,7 @@ class _Story:
         self._chance.shuffle(waiting)
         for _ in range(ROUNDS_MAX):
             self._deliver(waiting)
-            waiting = [one for one in waiting if not one.is_done and one.can_be_done(self._failing())]
+            waiting = [one for one in waiting if not one.is_done and one.can_be_done(self._failing(), self._world.gone)]
             if not waiting:
                 return
         self._world.broken(f"{[(one.kind.name, one.left) for one in waiting]} are not done after {ROUNDS_MAX} rounds")
@@ -247,6 +262,8 @@ class _Story:
     def _sweep_quietly(self) -> None:
         """Check that what stands converted is skipped, with two requests an object and nothing written."""
         world = self._world
+        if not world.newest:
+            return
         before = world.server.copy()
         calls = world.network.calls
         self._invoke(Delivery(deliveries.SWEEP, tuple(world.newest)))
@@ -264,7 +281,7 @@ class _Story:
     def _convert_where_uploads_are_left(self) -> None:
         """Check that the next conversion of a key aborts what a killed one left, and mends what the known gap did."""
         world = self._world
-        wanted = world.invariants.keys_with_uploads() | world.invariants.gaps
+        wanted = (world.invariants.keys_with_uploads() | world.invariants.gaps) & world.newest.keys()
         wanted -= {key for key, (source, _) in world.newest.items() if source.empty or not source.good}
         if not wanted:
             return

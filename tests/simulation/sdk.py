@@ -41,6 +41,8 @@ NOBODY: Final = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 _moment = functools.cache(botocore.parsers.DEFAULT_TIMESTAMP_PARSER)
+_alias = functools.cache(botocore.hooks.EventAliaser(None)._alias_event_name)
+_addresses: dict[tuple[int, str, str], Any] = {}  # resolvers are those of the clients kept, and live as long
 _clients: dict[tuple[Any, ...], Any] = {}
 
 
@@ -55,26 +57,32 @@ class Machine:
 def simulated_sdk(machine: Machine) -> Iterator[None]:
     """Let every client made or asked here sleep by ``machine``."""
     resolve = EndpointRulesetResolver.construct_endpoint
-    addresses: dict[tuple[int, str, str], Any] = {}
 
     def construct(resolver: Any, operation_model: Any, call_args: Any, request_context: Any) -> Any:
         name = (id(resolver), operation_model.name, (call_args or {}).get("Bucket", ""))
-        if name not in addresses:
-            addresses[name] = resolve(resolver, operation_model, call_args, request_context)
-        return addresses[name]
+        if name not in _addresses:
+            _addresses[name] = resolve(resolver, operation_model, call_args, request_context)
+        return _addresses[name]
 
-    aliases = functools.cache(botocore.hooks.EventAliaser(None)._alias_event_name)
     with (
-        mock.patch.object(botocore.hooks.EventAliaser, "_alias_event_name", lambda _, name: aliases(name)),
+        mock.patch.object(botocore.hooks.EventAliaser, "_alias_event_name", lambda _, name: _alias(name)),
         mock.patch.object(botocore.parsers, "DEFAULT_TIMESTAMP_PARSER", _moment),
         mock.patch.object(botocore.awsrequest, "HeadersDict", Headers),
         mock.patch.object(botocore.endpoint, "time", machine),
-        mock.patch.object(botocore.endpoint.uuid, "uuid4", return_value="simulated"),
-        mock.patch.object(botocore.signers.RequestSigner, "sign", return_value=None),
-        mock.patch.object(botocore.useragent.UserAgentString, "to_string", return_value="simulated"),
+        mock.patch.object(botocore.endpoint.uuid, "uuid4", _introduced),
+        mock.patch.object(botocore.signers.RequestSigner, "sign", _unsigned),
+        mock.patch.object(botocore.useragent.UserAgentString, "to_string", _introduced),
         mock.patch.object(EndpointRulesetResolver, "construct_endpoint", construct),
     ):
         yield
+
+
+def _introduced(*_: object) -> str:  # a mock would keep each of its calls
+    return "simulated"
+
+
+def _unsigned(*_: object, **__: object) -> None:
+    """Leave a request as it is."""
 
 
 class Headers(MutableMapping[str, Any]):

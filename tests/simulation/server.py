@@ -151,6 +151,10 @@ class Server:
         """Make ``content`` the object at ``key``, as somebody else than the product does."""
         return self._hold(self.buckets[bucket], key, content, {}, {}, checksum=crc32(content) if checksum else None)
 
+    def delete(self, bucket: str, key: str) -> None:
+        """Take the object at ``key`` away, as somebody else than the product does."""
+        del self.buckets[bucket].objects[key]
+
     # ------------------------------------------------------------------ objects
 
     def _put_object(self, bucket: Bucket, request: Request) -> Answer:

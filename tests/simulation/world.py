@@ -63,6 +63,7 @@ class Shape:
     inline: bool = True  # a function does one thing at a time
     cores: int = 1
     timeout_seconds: float = TIMEOUT_SECONDS
+    wrangler: bool = False
 
     def environ(self, variant: str) -> dict[str, str]:
         """Return the environment that a function is deployed with."""
@@ -76,6 +77,7 @@ class Shape:
             "MEMORY_BUDGET_MB": "1024",
             **(owners if self.owners else {}),
             **({"OUTPUT_KMS_KEY_ID": KMS_KEY} if self.kms else {}),
+            **({"USE_WRANGLER": "true"} if self.wrangler else {}),
             **VARIANTS[variant],
         }
 
@@ -120,6 +122,7 @@ class World:
         self.shape = shape
         self.chance = chance
         self.newest: dict[str, tuple[Source, str]] = {}
+        self.gone: set[str] = set()
         self.running = 0
         self.unfinished: list[BaseException] = []
         self.scheduler = Scheduler(chance)
@@ -150,6 +153,7 @@ class World:
         chance = random.Random(f"after {self.network.calls} calls")  # or attempt ids would come again
         made = World(self.shape, chance, trace=trace, server=self.server.copy())
         made.newest.update(self.newest)
+        made.gone |= self.gone
         made.invariants.adopt(self.invariants)
         return made
 
@@ -157,7 +161,15 @@ class World:
         """Make a source of the corpus the newest version of a key."""
         held = self.server.put(INPUT_BUCKET, key, SOURCES[name].content, checksum=self.shape.checksums)
         self.newest[key] = (SOURCES[name], held.etag)
+        self.gone.discard(key)
         self.invariants.overwritten(key, SOURCES[name], held)
+
+    def delete(self, key: str) -> None:
+        """Take a source away."""
+        self.server.delete(INPUT_BUCKET, key)
+        del self.newest[key]
+        self.gone.add(key)
+        self.invariants.deleted(key)
 
     def invoke(self, delivery: Delivery, variant: str = "typed") -> Life:
         """Begin an invocation of a function for an event; it runs when the scheduler does."""
