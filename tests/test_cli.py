@@ -24,7 +24,11 @@ import botocore.handlers
 import pytest
 
 from csv_transcode import __version__
-from csv_transcode.__main__ import EPILOG, PLACES, _open, _parser, main
+from csv_transcode.__main__ import main
+from csv_transcode.cli.convert import EPILOG
+from csv_transcode.cli.options import PLACES
+from csv_transcode.cli.sources import open_chunks
+from csv_transcode.cli.verbs import parser
 from csv_transcode.local import read_chunks
 from csv_transcode.runtime import Runtime
 from csv_transcode.settings import Settings, variables
@@ -474,7 +478,7 @@ class TestObjects:
         put(s3, DAY)  # one that would show it in its requests takes seconds
         given = Settings.of(INPUT_BUCKET, OUTPUT_BUCKET, part_bytes=5 << 20)
         with ExitStack() as stack:
-            chunks, _ = _open((INPUT_BUCKET, "in/day.csv"), given, Runtime(), stack)
+            chunks, _ = open_chunks((INPUT_BUCKET, "in/day.csv"), given, Runtime(), stack)
         source = cast("Source", chunks.__self__)  # type: ignore[attr-defined]  # a method, by its type any function
         assert source._part_bytes == 5 << 20
 
@@ -615,7 +619,7 @@ class TestScreen:
         examples = [line for line in EPILOG.splitlines() if line.startswith("  python -m csv_transcode")]
         assert len(examples) == 5
         for line in examples:
-            assert _parser().parse_args(shlex.split(line)[3:]).source
+            assert parser().parse_args(shlex.split(line)[3:]).source
 
     def test_the_version(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):

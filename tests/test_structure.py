@@ -31,7 +31,8 @@ FACADE: Final = "s3_data_processor"
 
 # From the outside in: a module imports from further in, from its own folder, or, in the core, from its neighbours.
 LAYERS: Final[tuple[tuple[str, ...], ...]] = (
-    ("lambda_handler", "__main__"),
+    ("__main__",),
+    ("lambda_handler", "cli"),
     ("s3_data_processor",),
     ("conversion",),
     ("outputs",),
@@ -45,7 +46,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("charsets", "rejects"),
 )
 CORE: Final = LAYERS[-3]
-ONLY_FOR: Final = {"local": "__main__"}  # what one module alone may import
+ONLY_FOR: Final = {"local": "cli"}  # what one module alone may import
 BYTES_ONLY: Final = ("decode", "formats")  # take bytes or batches and give bytes or batches
 MAY_KNOW_BYTES_ONLY: Final = ("charsets", "errors", "rejects", "schema")
 
@@ -420,7 +421,7 @@ FINE: Final[tuple[tuple[Callable[[Module], Iterator[str]], str, str], ...]] = (
     (slow_imports_are_deferred, "s3_data_processor.py", "if TYPE_CHECKING:\n    import pandas"),
     (only_the_doors_read_the_environment, "lambda_handler.py", "import os\nhome = os.environ['HOME']"),
     (only_s3_knows_the_sdk, "csv_transcode/s3/client.py", "import boto3"),
-    (arrows_point_inwards, "csv_transcode/__main__.py", "from csv_transcode.local import LocalTarget"),
+    (arrows_point_inwards, "csv_transcode/cli/convert.py", "from csv_transcode.local import LocalTarget"),
     (functions_fit_on_a_screen, "csv_transcode/keys.py", "def f():\n" + "    pass\n" * 49),
 )
 

@@ -1,0 +1,29 @@
+"""One call of the command line: what was asked for, and the world that it is asked in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from csv_transcode.cli.screen import Screen
+    from csv_transcode.runtime import Runtime
+
+# How a call ends: its exit code.
+OK: Final = 0
+FAILED: Final = 1
+MISUSED: Final = 2
+INTERRUPTED: Final = 130
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a verb gets: the options of its own parser, the environment's variables, a screen, clock and threads."""
+
+    options: argparse.Namespace
+    environment: Mapping[str, str]
+    screen: Screen
+    runtime: Runtime
