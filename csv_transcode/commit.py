@@ -1,8 +1,9 @@
 """The commit protocol: at every moment a committed manifest names exactly what stands (contract section 6).
 
     simple      no manifest stood:    PUT outputs (if absent), PUT manifest (if absent)
-    claimed     anything else:        PUT pending manifest (on the one that was read), HEAD outputs, GET manifest: still
-                                      this claim?, PUT outputs (on what HEAD saw), PUT manifest (on the claim)
+    claimed     anything else:        PUT pending manifest (on the one that was read), HEAD source: still this version?,
+                                      HEAD outputs, GET manifest: still this claim?, PUT outputs (on what HEAD saw),
+                                      PUT manifest (on the claim)
 
 Rejects, if there are any, are one more output, put once the others stand: who is overtaken loses a condition before.
 
@@ -132,6 +133,7 @@ class Commit:
             first, last = _split(absent, optional)
             return self._finish(uploads, describe, self._published(uploads, first), [last], Condition.absent())
         claimed = self._claim(standing)
+        self._require_newest()
         seen = {name: self._seen(upload.key) for name, upload in uploads.items()}
         first, last = _split(seen, optional)
         last = {name: at for name, at in last.items() if name not in empty or at != Condition.absent()}
@@ -203,6 +205,17 @@ class Commit:
         standing = read_manifest(self.store, self.bucket, self.keys.manifest)
         if standing.etag != etag or standing.manifest is None or standing.manifest.attempt_id != self.attempt_id:
             message = f"s3://{self.bucket}/{self.keys.manifest} is another writer's claim by now"
+            raise PreconditionFailedError(message)
+
+    def _require_newest(self) -> None:
+        """Refuse to replace a conversion by that of a version which is no longer the newest.
+
+        While the manifest before the claim was committed, an event of its own version, come back, may have been
+        answered by "converted already". Whoever comes after the claim converts. A source that is gone has no newer one.
+        """
+        found = self.store.head(self.source.bucket, self.source.key)
+        if found is not None and found.etag != self.source.etag:
+            message = f"s3://{self.source.bucket}/{self.source.key} has another version by now"
             raise PreconditionFailedError(message)
 
     def _put(self, manifest: Manifest, condition: Condition, step: str) -> str:

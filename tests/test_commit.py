@@ -53,7 +53,7 @@ PENDING: Final = Manifest.pending(SourceRef(INPUT_BUCKET, KEY, None, "0" * 32, 1
 RAGGED: Final = b"id,text\n" + b"".join(b"%d,x\n" % number for number in range(6)) * 2 + b"6\n"
 OLD_RAGGED: Final = RAGGED + b"7,x\n"
 MORE_RAGGED: Final = b'id,text\n0,"x, y"\n0,"x\n' + RAGGED.partition(b"\n")[2] * 3
-CLAIMED: Final = ["GetObject", "GetObject", "PutObject", *["HeadObject"] * 3, "GetObject", *["PutObject"] * 3]
+CLAIMED: Final = ["GetObject", "GetObject", "PutObject", *["HeadObject"] * 4, "GetObject", *["PutObject"] * 3]
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ class TestOtherWriters:
             assert result.outcome in (Outcome.CONVERTED, Outcome.SKIPPED)
             require_committed(client, TWO)
 
-        assert at_every_request(client, begin, lambda: convert(other), check) == 13
+        assert at_every_request(client, begin, lambda: convert(other), check) == 14
 
     @pytest.mark.parametrize(
         "over", [pytest.param(None, id="nothing"), pytest.param(ONE, id="an older one", marks=pytest.mark.long)]
@@ -284,7 +284,26 @@ class TestOtherWriters:
             assert convert(client).outcome in (Outcome.CONVERTED, Outcome.SKIPPED)
             require_committed(client, ONE)
 
-        assert at_every_request(client, begin, lambda: put_back(other, ONE), check) == 13
+        assert at_every_request(client, begin, lambda: put_back(other, ONE), check) == 14
+
+    @pytest.mark.long
+    def test_of_a_version_that_came_back_while_its_conversion_still_stood(
+        self, client: S3Client, other: S3Client
+    ) -> None:
+        """Its event is answered by "converted already", and nobody comes after it."""
+
+        def begin() -> None:
+            converted(client, ONE)
+            put(client, TWO)
+
+        def come_back() -> None:
+            put(other, ONE)
+            assert convert(other).outcome in (Outcome.CONVERTED, Outcome.SKIPPED)
+
+        def check(_result: ObjectResult) -> None:
+            require_committed(client, ONE)
+
+        assert at_every_request(client, begin, come_back, check) == 14
 
     def test_of_other_settings(self, client: S3Client, other: S3Client) -> None:
         """A function that is being deployed runs with old and new settings at once."""
@@ -299,7 +318,7 @@ class TestOtherWriters:
             assert convert(client).outcome in (Outcome.CONVERTED, Outcome.SKIPPED)
             assert standing(client) == expected
 
-        assert at_every_request(client, begin, lambda: convert(other, force=True), check, types="string") == 13
+        assert at_every_request(client, begin, lambda: convert(other, force=True), check, types="string") == 14
 
     @pytest.mark.parametrize("fails", [b"id,text\n1,2,3\n", None], ids=["cannot be read", "is gone"])
     def test_of_a_version_that_came_back_before_one_that(
@@ -316,7 +335,7 @@ class TestOtherWriters:
             else:
                 put(other, fails)
 
-        with troubled(client, Trouble(8, doing(interfere))):
+        with troubled(client, Trouble(9, doing(interfere))):
             assert convert(client).outcome is Outcome.FAILED
         assert require_truth(client, *VERSIONS) == {MANIFEST: "pending"}
 
@@ -324,11 +343,11 @@ class TestOtherWriters:
         """A manifest is taken back only as long as it is the one that was found untrue."""
         converted(client, ONE)
         put(client, TWO)
-        comes_back = Trouble(8, doing(lambda: converted(other, ONE)))
-        comes_after = Trouble(14, doing(lambda: converted(other, THREE)))
+        comes_back = Trouble(9, doing(lambda: converted(other, ONE)))
+        comes_after = Trouble(15, doing(lambda: converted(other, THREE)))
         with troubled(client, comes_back), troubled(client, comes_after):
             assert convert(client).outcome is Outcome.SKIPPED
-        assert comes_after.sent[10:14] == [
+        assert comes_after.sent[11:15] == [
             "HeadObject",
             "GetObject",
             "HeadObject",
@@ -342,23 +361,23 @@ class TestOtherWriters:
     def test_of_a_version_that_came_back_before_one_that_dies(self, client: S3Client, other: S3Client) -> None:
         converted(client, ONE)
         put(client, TWO)
-        comes_back = Trouble(8, doing(lambda: converted(other, ONE)))
-        with troubled(client, comes_back), troubled(client, Trouble(10, kills=True)), pytest.raises(KilledError):
+        comes_back = Trouble(9, doing(lambda: converted(other, ONE)))
+        with troubled(client, comes_back), troubled(client, Trouble(11, kills=True)), pytest.raises(KilledError):
             convert(client)
         require_truth(client, *VERSIONS)
 
     def test_who_claims_between_our_claim_and_our_looking_again(self, client: S3Client, other: S3Client) -> None:
         converted(client, ONE)
         put(client, TWO)
-        with troubled(client, Trouble(7, doing(lambda: overwrite(other, MANIFEST, PENDING)))) as trouble:
+        with troubled(client, Trouble(8, doing(lambda: overwrite(other, MANIFEST, PENDING)))) as trouble:
             assert convert(client).outcome is Outcome.CONVERTED
-        assert trouble.sent[:10] == [*CLAIMED[:7], "GetObject", "GetObject", "PutObject"]  # nothing put: started over
+        assert trouble.sent[:11] == [*CLAIMED[:8], "GetObject", "GetObject", "PutObject"]  # nothing put: started over
         require_committed(client, TWO)
 
     def test_who_removes_our_claim(self, client: S3Client, other: S3Client) -> None:
         converted(client, ONE)
         put(client, TWO)
-        with troubled(client, Trouble(7, doing(lambda: other.delete_object(Bucket=OUTPUT_BUCKET, Key=MANIFEST)))):
+        with troubled(client, Trouble(8, doing(lambda: other.delete_object(Bucket=OUTPUT_BUCKET, Key=MANIFEST)))):
             assert convert(client).outcome is Outcome.CONVERTED
         require_committed(client, TWO)
 
@@ -420,7 +439,7 @@ class TestRejects:
         put(client, ONE)
         sent = record(client)
         convert(client)
-        assert operations(sent)[:11] == [*CLAIMED, "PutObject"]
+        assert operations(sent)[:12] == [*CLAIMED, "PutObject"]
         assert etag in [one.headers.get("if-match") for one in sent if one.operation == "PutObject"]
         require_rejects(client, ONE)
         assert (standing(client)[REJECTS], manifest(client)["rejects"]) == (b"", None)
@@ -434,7 +453,7 @@ class TestRejects:
         put(client, RAGGED)
         sent = record(client)
         convert(client)
-        assert operations(sent)[:11] == [*CLAIMED, "PutObject"]
+        assert operations(sent)[:12] == [*CLAIMED, "PutObject"]
         assert len([one for one in sent if one.headers.get("if-none-match") == "*"]) == 1
         require_rejects(client, RAGGED)
 
@@ -492,7 +511,7 @@ class TestRejects:
             converted(other, RAGGED)
             other.delete_object(Bucket=INPUT_BUCKET, Key=KEY)
 
-        with troubled(client, Trouble(8, doing(interfere))):
+        with troubled(client, Trouble(9, doing(interfere))):
             assert convert(client).outcome is Outcome.FAILED
         assert require_truth(client, RAGGED, MORE_RAGGED) == {MANIFEST: "pending"}
 
@@ -501,7 +520,7 @@ class TestRejects:
         if over is not None:
             converted(client, over)
         put(client, RAGGED)
-        number = 3 if over is None else 8  # the first output is put
+        number = 3 if over is None else 9  # the first output is put
         comes_between = Trouble(number, doing(lambda: converted(other, THREE)))
         with troubled(client, comes_between):
             assert convert(client).outcome is Outcome.SKIPPED
@@ -516,7 +535,7 @@ class TestRejects:
         if over is not None:
             converted(client, over)
         put(client, RAGGED)
-        number = 5 if over is None else 10  # the rejects are put
+        number = 5 if over is None else 11  # the rejects are put
         comes_between = Trouble(number, doing(lambda: converted(other, THREE)))
         dies = Trouble(number + 1, kills=True)
         with troubled(client, comes_between), troubled(client, dies), pytest.raises(KilledError):

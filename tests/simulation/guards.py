@@ -94,6 +94,9 @@ GUARDS: Final = (
         STORM,
     ),
     Guard("recheck of the claim", COMMIT, "        self._require_claim(claimed)\n", "", STORM),
+    Guard(
+        "look at the source after the claim", COMMIT, "        self._require_newest()\n", "", ("tests/test_commit.py",)
+    ),
     Guard("the committed manifest on the claim", COMMIT, "Condition.matches(claimed))", "Condition.none())", STORM),
     Guard(
         "the claim on the manifest that was read",
