@@ -28,9 +28,20 @@ _WRITABLE: Final = (
 
 
 def to_dataframe(table: pa.Table) -> pd.DataFrame:
-    """Return ``table`` as a DataFrame with Arrow dtypes: nothing is converted, so nothing changes."""
-    import pandas as pd  # noqa: PLC0415 -- a third of a second that conversions do not need
+    """Return ``table`` as a DataFrame with Arrow dtypes: nothing is converted, so nothing changes.
 
+    Raises FrameError where pandas is not installed.
+    """
+    try:
+        import pandas as pd  # noqa: PLC0415 -- a third of a second that conversions do not need
+    except ModuleNotFoundError as error:
+        if error.name != "pandas":
+            raise
+        message = (
+            "there is no DataFrame without pandas, which is not installed here: install it, or deploy a package that"
+            " was built without SLIM=1"
+        )
+        raise FrameError(message) from error
     return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import MISSING, dataclass, field, fields
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -356,16 +357,19 @@ class Settings:
         mapping: Mapping[str, str],
         fetch: Callable[[str], bytes] | None = None,
         has_codec: Callable[[str], bool] | None = None,
+        has_module: Callable[[str], bool] | None = None,
     ) -> Settings:
         """Return the settings that the variables in ``mapping`` name; an empty text is the same as none.
 
         ``fetch`` returns the bytes at an ``s3://`` URL, for COLUMN_TYPES; ``has_codec`` says whether Arrow has a codec
-        of that name. All that is wrong is in one ``SettingsError``; what ``fetch`` raises passes if it is retryable.
+        of that name, ``has_module`` whether a module is installed. All that is wrong is in one ``SettingsError``; what
+        ``fetch`` raises passes if it is retryable.
         """
         values, refused = _parsed(mapping, fetch)
         values |= {item.name: _default(item) for item in fields(cls) if item.name not in values}
         refused = _refusals(values) | refused
         problems = [*refused.values(), *_relation_problems(values, refused)]
+        problems += _wrangler_problems(values, refused, has_module)
         _raise_if([*problems, *_codec_problems(values, refused, has_codec)])
         return cls(**values)
 
@@ -375,7 +379,8 @@ class Settings:
         unknown = sorted(overrides.keys() - {item.name for item in fields(cls)})
         _raise_if([f"{name}: there is no such setting" for name in unknown])
         settings = cls(input_bucket=input_bucket, output_bucket=output_bucket, **overrides)
-        _raise_if(list(_codec_problems(vars(settings), {}, None)))
+        values = vars(settings)
+        _raise_if([*_wrangler_problems(values, {}, None), *_codec_problems(values, {}, None)])
         return settings
 
     @property
@@ -512,6 +517,21 @@ def _owner_problems(values: Mapping[str, Any], refused: Mapping[str, str]) -> It
     one, other = (None if name in refused else values[name] for name in names)
     if values["input_bucket"] == values["output_bucket"] and one and other and one != other:
         yield f"{names[1].upper()}={_shown(other)}: must be {_shown(one)}, as {names[0].upper()} is: it is one bucket"
+
+
+def _wrangler_problems(
+    values: Mapping[str, Any], refused: Mapping[str, str], has_module: Callable[[str], bool] | None
+) -> Iterator[str]:
+    """Yield that USE_WRANGLER wants a package that is not installed; to import it here would take half a second."""
+    if "use_wrangler" not in refused and values["use_wrangler"] and not (has_module or _is_installed)("awswrangler"):
+        yield (
+            "USE_WRANGLER=True: awswrangler is not installed here; unset USE_WRANGLER, or deploy a package that was"
+            " built without SLIM=1"
+        )
+
+
+def _is_installed(module: str) -> bool:
+    return find_spec(module) is not None
 
 
 def _codec_problems(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -178,3 +179,10 @@ def test_a_frame_of_many_parts_goes_up_in_parts(s3: S3Client) -> None:
         assert s3.head_object(Bucket=OUTPUT_BUCKET, Key=key)["ETag"].endswith('-3"')
     content = s3.get_object(Bucket=OUTPUT_BUCKET, Key="frame.parquet")["Body"].read()
     assert parquet_table(content)["c"].to_pylist() == texts
+
+
+def test_without_pandas_the_error_says_so(s3: S3Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3.put_object(Bucket=OUTPUT_BUCKET, Key="day.csv", Body=b"a,b\n1,2\n")
+    monkeypatch.setitem(sys.modules, "pandas", None)  # importing it raises, as where it is not installed
+    with processor(s3) as made, pytest.raises(FrameError, match=r"without pandas.*built without SLIM=1"):
+        made.read_csv_to_dataframe(OUTPUT_BUCKET, "day.csv")

@@ -367,6 +367,29 @@ def test_the_installed_arrow_has_every_codec(codec: str) -> None:
     assert Settings.from_mapping(BUCKETS | {"PARQUET_COMPRESSION": codec}).parquet_compression == codec
 
 
+def test_wrangler_is_refused_where_it_is_not_installed() -> None:
+    message = refused(BUCKETS | {"USE_WRANGLER": "True"}, has_module=lambda name: name != "awswrangler")
+    assert "USE_WRANGLER=True: awswrangler is not installed here; unset USE_WRANGLER, or deploy" in message
+
+
+def test_wrangler_is_asked_for_only_where_it_is_used() -> None:
+    asked: list[str] = []
+
+    def has_module(name: str) -> bool:
+        asked.append(name)
+        return True
+
+    assert not Settings.from_mapping(BUCKETS, has_module=has_module).use_wrangler
+    assert asked == []
+    assert Settings.from_mapping(BUCKETS | {"USE_WRANGLER": "True"}, has_module=has_module).use_wrangler
+    assert asked == ["awswrangler"]
+
+
+def test_the_installed_wrangler_is_found() -> None:
+    assert Settings.from_mapping(BUCKETS | {"USE_WRANGLER": "True"}).use_wrangler
+    assert Settings.of("source-bucket", "target-bucket", use_wrangler=True).use_wrangler
+
+
 def test_codecs_that_many_readers_lack_are_warned_of() -> None:
     assert "brotli" in Settings.of("source-bucket", "target-bucket", parquet_compression="brotli").warnings[0]
     assert not Settings.of("source-bucket", "target-bucket").warnings
