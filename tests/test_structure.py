@@ -39,7 +39,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("concurrency", "fanout", "pipeline", "commit", "frames"),
     ("decode", "formats", "s3", "local"),
     (
-        *("deadline", "events", "keys", "manifest", "memory_budget", "payloads", "report", "setting_kinds"),
+        *("deadline", "events", "keys", "manifest", "memory_budget", "metrics", "payloads", "report", "setting_kinds"),
         *("settings", "telemetry"),
     ),
     ("errors", "runtime", "schema"),
