@@ -101,11 +101,12 @@ class Bucket:
     unique_etags: bool = False
     objects: dict[str, Held] = field(default_factory=dict)
     uploads: dict[str, Upload] = field(default_factory=dict)
+    versions: dict[tuple[str, str], Held] = field(default_factory=dict)  # by key and version id, where versioned
 
     def copy(self) -> Bucket:
         """Return a bucket that can change without this one."""
         uploads = {name: replace(upload, parts=dict(upload.parts)) for name, upload in self.uploads.items()}
-        return replace(self, objects=dict(self.objects), uploads=uploads)
+        return replace(self, objects=dict(self.objects), uploads=uploads, versions=dict(self.versions))
 
 
 class RefusedError(Exception):
@@ -212,6 +213,8 @@ class Server:
         if etag is None or bucket.unique_etags:
             etag = _md5(content if not bucket.unique_etags else b"%d" % self._serial)
         bucket.objects[key] = held = Held(content, etag, self._serial, metadata, headers, checksum)
+        if bucket.versioned:
+            bucket.versions[key, _version_id(held)] = held
         return held
 
     # ------------------------------------------------------------------ multipart uploads
@@ -347,9 +350,10 @@ def _require_condition(bucket: Bucket, request: Request) -> None:
 
 
 def _standing(bucket: Bucket, request: Request) -> Held:
-    held = bucket.objects.get(request.key)
+    version_id = request.query.get("versionId")
+    held = bucket.versions.get((request.key, version_id)) if version_id else bucket.objects.get(request.key)
     if held is None:
-        raise RefusedError(404, "NoSuchKey")
+        raise RefusedError(404, "NoSuchVersion" if version_id else "NoSuchKey")
     return held
 
 
@@ -370,7 +374,11 @@ def _kept_headers(request: Request) -> dict[str, str]:
 
 
 def _version(bucket: Bucket, held: Held) -> dict[str, str]:
-    return {"x-amz-version-id": f"version-{held.serial}"} if bucket.versioned else {}
+    return {"x-amz-version-id": _version_id(held)} if bucket.versioned else {}
+
+
+def _version_id(held: Held) -> str:
+    return f"version-{held.serial}"
 
 
 def _identity(bucket: Bucket, held: Held) -> dict[str, str]:
