@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 OK: Final = 0
 FAILED: Final = 1
 MISUSED: Final = 2
-INTERRUPTED: Final = 130
+INTERRUPTED: Final = 130  # as shells have it: 128 and the signal's number
+UNREAD: Final = 141
 
 
 @dataclass(frozen=True)

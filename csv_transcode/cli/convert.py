@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from csv_transcode.cli.call import FAILED, OK
-from csv_transcode.cli.options import DESCRIPTION, NOWHERE, add_common, given, location, require_use, settings_of
+from csv_transcode.cli.description import described_source
+from csv_transcode.cli.options import (
+    DESCRIPTION,
+    NOWHERE,
+    add_common,
+    add_keys,
+    asked_of,
+    given,
+    location,
+    require_use,
+    settings_of,
+)
 from csv_transcode.cli.screen import MEGABYTE, SECONDS_LEAST
-from csv_transcode.cli.sources import open_chunks, require_object, store_of
+from csv_transcode.cli.sources import bytes_of, open_chunks, require_object, store_of
 from csv_transcode.conversion import plan_of
 from csv_transcode.errors import SettingsError
-from csv_transcode.keys import stem_of
+from csv_transcode.keys import FORMATS, stem_of
 from csv_transcode.local import LocalTarget, folder_made
+from csv_transcode.manifest import RecordCounts
 from csv_transcode.pipeline import REJECTS, Pools, transcode
-from csv_transcode.report import Outcome
-from csv_transcode.telemetry import configure_logging
+from csv_transcode.report import ObjectResult, Outcome, RunReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from csv_transcode.cli.call import Call
+    from csv_transcode.cli.options import Asked
+    from csv_transcode.cli.screen import Meter
+    from csv_transcode.pipeline import Transcoded
+    from csv_transcode.settings import Settings
 
 EPILOG: Final = """\
 examples
@@ -60,6 +75,7 @@ def register(verbs: Any) -> None:  # noqa: ANN401 -- argparse gives its type no 
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be converted, and write nothing (S3 targets)"
     )
+    add_keys(parser)
     add_common(parser)
     parser.set_defaults(run=run)
 
@@ -68,19 +84,18 @@ def run(call: Call) -> int:
     """Convert as the options say."""
     options = call.options
     source, target = location(options.source), location(options.target, folder=True)
-    whole_prefix = isinstance(source, tuple) and source[1][-1:] in ("", "/")
-    chosen = given(options.set, one_object=isinstance(target, tuple) and not whole_prefix)
-    require_use(chosen, from_s3=isinstance(source, tuple), to_s3=isinstance(target, tuple))
     if isinstance(target, tuple):
         if not isinstance(source, tuple):
             message = "a local file cannot be converted into S3: copy it to a bucket first, and convert it there"
             raise SettingsError(message)
-        return _convert_in_s3(source, target, chosen, call)
-    if whole_prefix:
+        return _convert_in_s3(asked_of(call), source, call)
+    chosen = given(options.set, one_object=False)
+    require_use(chosen, from_s3=isinstance(source, tuple), to_s3=False)
+    if isinstance(source, tuple) and source[1][-1:] in ("", "/"):
         message = "a prefix cannot be converted to local files, only one object: s3://bucket/key"
         raise SettingsError(message)
-    if options.force or options.dry_run:
-        message = "--force and --dry-run are for S3 targets: local files are always written anew"
+    if options.force or options.dry_run or options.keys:
+        message = "--force, --dry-run and --keys are for S3 targets: local files are always written anew"
         raise SettingsError(message)
     _require_file_and_folder(source, target)
     return _convert_to_files(source, target, chosen, call)
@@ -96,32 +111,94 @@ def _require_file_and_folder(source: tuple[str, str] | Path, target: Path) -> No
         raise SettingsError(message)
 
 
-def _convert_in_s3(source: tuple[str, str], target: tuple[str, str], chosen: Mapping[str, str], call: Call) -> int:
-    from s3_data_processor import S3DataProcessor  # noqa: PLC0415 -- the S3 client, which files do not need
-
-    bucket, key = source
-    folder = key[: key.rfind("/") + 1]
-    places = {"INPUT_BUCKET": bucket, "PREFIX": folder, "OUTPUT_BUCKET": target[0], "OUTPUT_PREFIX": target[1]}
-    settings = settings_of(call, chosen, **places)
-    if chosen.get("LOG_LEVEL") or call.environment.get("LOG_LEVEL"):  # the screen says enough to who asks for no log
-        configure_logging(settings.log_level)
-    if key != folder:
-        require_object(source, store_of(settings, call.runtime))
-    with S3DataProcessor.from_settings(replace(settings, output_prefix=target[1])) as processor:
-        report = processor.run(
-            [key] if key != folder else None,
-            force=call.options.force,
-            dry_run=call.options.dry_run,
-            on_result=call.screen.result,
-        )
-    call.screen.summary(report)
+def _convert_in_s3(asked: Asked, source: tuple[str, str], call: Call) -> int:
+    options, screen, settings = call.options, call.screen, asked.settings
+    store = store_of(settings, call.runtime)
+    if asked.keys is not None and not options.keys:
+        require_object(source, store)
+    total = 0 if options.dry_run or not screen.moves else bytes_of(asked, store, screen)
+    with screen.meter(total) as meter:
+        report = converted(asked, call, meter, force=options.force, dry_run=options.dry_run)
+    screen.summary(report)
+    if options.json:
+        screen.print_json(whole(report))
     return FAILED if report.having(Outcome.FAILED) else OK
 
 
+def converted(asked: Asked, call: Call, meter: Meter, *, force: bool = False, dry_run: bool = False) -> RunReport:
+    """Convert what is asked for in S3, and say so as it goes."""
+    from csv_transcode.cli.metered import MeteredProcessor  # noqa: PLC0415 -- the S3 client, which files do not need
+
+    with MeteredProcessor(asked.settings, meter) as processor:
+        return processor.run(asked.keys, force=force, dry_run=dry_run, on_result=call.screen.result)
+
+
+def whole(report: RunReport) -> dict[str, Any]:
+    """Return a report as the contract has it, whole: nothing limits its length here."""
+    described = report.summary() | {"results": [result.to_dict() for result in report.results]}
+    return described if report.next is None else described | {"next": report.next}
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What a conversion to local files came to."""
+
+    name: str
+    size: int
+    seconds: float
+    done: Transcoded | None
+    targets: Mapping[str, LocalTarget]
+
+    @property
+    def files(self) -> dict[str, LocalTarget]:
+        """The files that have been published, by format."""
+        return {form: target for form, target in self.targets.items() if target.bytes_written}
+
+    def sentence(self) -> str:
+        """Return what it came to, for a person."""
+        if self.done is None:
+            return f"skipped: {self.name} is empty: it holds no record, and no header"
+        sizes = ", ".join(f"{target.path} {target.bytes_written:,} bytes" for target in self.files.values())
+        speed = f", {self.size / self.seconds / MEGABYTE:.0f} MB/s" if self.size >= MEGABYTE else ""
+        rejected = f" ({self.done.rejected:,} rejected)" if self.done.rejected else ""
+        return (
+            f"converted: {self.name}: {self.done.written:,} records{rejected} in {self.seconds:.1f} s{speed}: {sizes}"
+        )
+
+    def report(self, source: str) -> dict[str, Any]:
+        """Return the report, as for S3; the one result also says what else would stand in a manifest."""
+        done, files = self.done, self.files
+        outcome = Outcome.SKIPPED if done is None else Outcome.CONVERTED
+        counts = RecordCounts(done.written + done.rejected, done.written, done.rejected) if done else None
+        parquet, avro = (files[form].bytes_written if form in files else 0 for form in FORMATS)
+        reason = None if done else "empty: it holds no record, and no header"
+        result = ObjectResult(source, outcome, reason, counts, self.seconds, self.size, parquet, avro)
+        described = result.to_dict()
+        if done is not None:
+            described |= described_source(done.dialect, done.schema)
+            described["outputs"] = [
+                {"format": form, "path": str(target.path), "bytes": target.bytes_written, "rows": done.written}
+                for form, target in files.items()
+                if form != REJECTS
+            ]
+            rejects = files.get(REJECTS)
+            described["rejects"] = rejects and {"path": str(rejects.path), "records": done.reject_lines}
+        return RunReport((result,), self.seconds).summary() | {"results": [described]}
+
+
 def _convert_to_files(source: tuple[str, str] | Path, folder: Path, chosen: Mapping[str, str], call: Call) -> int:
-    runtime = call.runtime
     bucket = source[0] if isinstance(source, tuple) else NOWHERE
     settings = settings_of(call, chosen, INPUT_BUCKET=bucket, OUTPUT_BUCKET=f"{NOWHERE}-out")
+    written = _written(source, folder, settings, call)
+    call.screen.say(written.sentence())
+    if call.options.json:
+        call.screen.print_json(written.report(call.options.source))
+    return OK
+
+
+def _written(source: tuple[str, str] | Path, folder: Path, settings: Settings, call: Call) -> _Written:
+    """Convert one source to files in ``folder``: all of them are there at the end, or none."""
+    runtime = call.runtime
     name = source[1].rpartition("/")[2] if isinstance(source, tuple) else source.name
     targets: dict[str, LocalTarget] = {}
     with ExitStack() as stack:
@@ -138,21 +215,12 @@ def _convert_to_files(source: tuple[str, str] | Path, folder: Path, chosen: Mapp
             return targets
 
         begun = runtime.clock()
-        shown = call.screen.counting(chunks, size, runtime.clock)
-        done = transcode(shown, open_targets, plan_of(settings), Pools(pool, pool, window=runtime.cores + 1))
-        if done is None:
-            call.screen.say(f"skipped: {name} is empty: it holds no record, and no header")
-            return OK
-        for form, target in targets.items():
+        meter = stack.enter_context(call.screen.meter(size))
+        pools = Pools(pool, pool, window=runtime.cores + 1)
+        done = transcode(meter.counting(chunks), open_targets, plan_of(settings), pools)
+        for form, target in targets.items() if done else ():
             if form == REJECTS and not target.bytes_written:
                 target.withdraw()
             else:
                 target.publish()
-        seconds = max(runtime.clock() - begun, SECONDS_LEAST)
-    sizes = ", ".join(
-        f"{target.path} {target.bytes_written:,} bytes" for target in targets.values() if target.bytes_written
-    )
-    speed = f", {size / seconds / MEGABYTE:.0f} MB/s" if size >= MEGABYTE else ""  # less is over before it has one
-    rejected = f" ({done.rejected:,} rejected)" if done.rejected else ""
-    call.screen.say(f"converted: {name}: {done.written:,} records{rejected} in {seconds:.1f} s{speed}: {sizes}")
-    return OK
+        return _Written(name, size, max(runtime.clock() - begun, SECONDS_LEAST), done, targets)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from csv_transcode.errors import SettingsError
 from csv_transcode.settings import COLUMN_TYPES_BYTES_MAX, Settings, expected_owners, variables
+from csv_transcode.telemetry import configure_logging
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from csv_transcode.cli.call import Call
 
@@ -33,7 +37,73 @@ DESCRIPTION: Final = "CSV becomes Parquet and Avro, exactly: no value is changed
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Add the options that every verb takes."""
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting; may be repeated")
+    parser.add_argument("--json", action="store_true", help="the result as JSON on standard output, for programs")
     parser.add_argument("--quiet", action="store_true", help="no progress, only errors")
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Add what the verbs over S3 take: the two places of a conversion, and which of its keys."""
+    parser.add_argument("source", metavar="SOURCE", help="s3://bucket/key, or s3://bucket/prefix/ for all under it")
+    parser.add_argument("target", metavar="TARGET", help="s3://bucket/prefix/ that they are converted to")
+    add_keys(parser)
+
+
+def add_keys(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of keys."""
+    parser.add_argument(
+        "--keys", metavar="FILE", help="of a prefix, only the keys in this file, one a line (-: standard input)"
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Conversions in S3 that a call is about: ``keys``, or all under the prefix of the settings."""
+
+    settings: Settings
+    keys: tuple[str, ...] | None
+
+
+def asked_of(call: Call) -> Asked:
+    """Return what SOURCE, TARGET, --keys and the settings name; SettingsError where it is not in S3."""
+    source, target = location(call.options.source), location(call.options.target, folder=True)
+    if not isinstance(source, tuple) or not isinstance(target, tuple):
+        message = "SOURCE and TARGET are s3://bucket/key or s3://bucket/prefix/, and s3://bucket/prefix/"
+        raise SettingsError(message)
+    bucket, key = source
+    folder = key[: key.rfind("/") + 1]
+    chosen = given(call.options.set, one_object=key != folder)
+    require_use(chosen, from_s3=True, to_s3=True)
+    places = {"INPUT_BUCKET": bucket, "PREFIX": folder, "OUTPUT_BUCKET": target[0], "OUTPUT_PREFIX": target[1]}
+    settings = replace(settings_of(call, chosen, **places), output_prefix=target[1])
+    if chosen.get("LOG_LEVEL") or call.environment.get("LOG_LEVEL"):  # the screen says enough to who asks for no log
+        configure_logging(settings.log_level)
+    return Asked(settings, _keys(call, source, folder))
+
+
+def _keys(call: Call, source: tuple[str, str], folder: str) -> tuple[str, ...] | None:
+    """Return the one key that SOURCE is, those of --keys, or None for all."""
+    bucket, key = source
+    file = call.options.keys
+    if file is None:
+        return None if key == folder else (key,)
+    if key != folder:
+        message = f"--keys chooses among the keys under a prefix: write s3://{bucket}/{folder} as SOURCE"
+        raise SettingsError(message)
+    with _lines(file) as lines:
+        keys = tuple(dict.fromkeys(line.removesuffix("\n") for line in lines if line.strip()))
+    if outside := next((key for key in keys if not key.startswith(folder)), None):
+        message = f"--keys {file}: {outside!r} does not lie under SOURCE; keys are whole, as in {folder}day.csv"
+        raise SettingsError(message)
+    return keys
+
+
+@contextmanager
+def _lines(file: str) -> Iterator[IO[str]]:
+    if file == "-":
+        yield sys.stdin
+        return
+    with Path(file).open(encoding="utf-8", newline="\n") as lines:
+        yield lines
 
 
 def location(text: str, *, folder: bool = False) -> tuple[str, str] | Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from csv_transcode.cli.screen import MEGABYTE
 from csv_transcode.errors import ObjectNotFoundError
 from csv_transcode.local import read_chunks
 
@@ -12,9 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import ExitStack
 
+    from csv_transcode.cli.options import Asked
+    from csv_transcode.cli.screen import Screen
     from csv_transcode.runtime import Runtime
     from csv_transcode.s3.store import ObjectStore
     from csv_transcode.settings import Settings
+
+HEADS_MAX: Final = 1_000  # of keys given one by one: more of them are converted without a total
+LISTED_SAID: Final = 10_000
 
 
 def open_chunks(
@@ -57,3 +63,17 @@ def require_object(source: tuple[str, str], store: ObjectStore) -> None:
         hint = f"; for every object under a prefix, write s3://{bucket}/{key}/" if below else ""
         message = f"there is no such object{hint}"
         raise ObjectNotFoundError(message)
+
+
+def bytes_of(asked: Asked, store: ObjectStore, screen: Screen) -> int:
+    """Return how many bytes the sources have that are asked for, as far as a listing says; for a progress bar."""
+    settings = asked.settings
+    if asked.keys is not None:
+        heads = (store.head(settings.input_bucket, key) for key in asked.keys[:HEADS_MAX])
+        return sum(head.size or 0 for head in heads if head) if len(asked.keys) <= HEADS_MAX else 0
+    total = 0
+    for number, found in enumerate(store.list_objects(settings.input_bucket, settings.prefix), start=1):
+        total += 0 if settings.key_map.skip_reason(found.key) else found.size
+        if number % LISTED_SAID == 0:
+            screen.move(f"listed {number:,} objects, {total / MEGABYTE:,.0f} MB of sources")
+    return total

@@ -31,19 +31,18 @@ from csv_transcode.cli.sources import open_chunks
 from csv_transcode.cli.verbs import parser
 from csv_transcode.local import read_chunks
 from csv_transcode.runtime import Runtime
-from csv_transcode.settings import Settings, variables
-from csv_transcode.telemetry import get_logger
+from csv_transcode.settings import Settings
 from tests.conftest import INPUT_BUCKET, OUTPUT_BUCKET
 from tests.standing import avro_records, manifest, parquet_table, put, require_truth, standing, uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from mypy_boto3_s3 import S3Client
 
     from csv_transcode.s3.reader import Source
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parents[2]
 DAY: Final = b"id,text\n1,one\n2,two\n"
 ROWS: Final = [{"id": 1, "text": "one"}, {"id": 2, "text": "two"}]
 BAD: Final = b"id,text\n1,one\n2,two,and more\n"
@@ -60,20 +59,6 @@ CHANGE_NO_BYTE: Final = {
     for item in fields(Settings)
     if item.name == "key_template" or (item.metadata["ours"] and not item.metadata["decides_bytes"])
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in variables():
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(autouse=True)
-def _log_as_it_was() -> Iterator[None]:
-    logger = get_logger()
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @pytest.fixture
@@ -274,7 +259,7 @@ class TestSettings:
             ([f"{IN}a.csv", "out", "--set", "LOG_LEVEL=INFO"], "--set LOG_LEVEL: it is for S3 targets"),
             (["day.csv", "out", "--set", "PART_BYTES_MAX=1"], "--set PART_BYTES_MAX: it is for S3, SOURCE is a file"),
             ([IN, OUT, "--set", "CACHE_SIZE=1"], "--set CACHE_SIZE: it is for programs that call read_s3_file"),
-            (["day.csv", "out", "--force"], "--force and --dry-run are for S3 targets"),
+            (["day.csv", "out", "--force"], "--force, --dry-run and --keys are for S3 targets"),
             (["day.csv", OUT], "a local file cannot be converted into S3"),
             ([IN, "out"], "a prefix cannot be converted to local files"),
             ([f"s3://{INPUT_BUCKET}", "out"], "a prefix cannot be converted to local files"),
@@ -599,7 +584,7 @@ class TestScreen:
             said = read_all(screen)
         assert process.returncode == 0
         lines = said.split("\r\x1b[K")
-        assert re.fullmatch(r" *\d+% of 2 MB, \d+ MB/s", lines[1])
+        assert re.fullmatch(r"[█░]{24} +\d+% of 2 MB, \d+ s left, \d+ MB/s", lines[1])
         assert lines[-1].startswith("converted: day.csv: 400,000 records")
 
     def test_quiet_is_quiet_there_too(self, source: Path, target: Path) -> None:
