@@ -1,7 +1,7 @@
 """What CloudWatch is told of an invocation: names and units, and how their values follow from what became of objects.
 
-Dashboards and alarms use these names. Every metric has one dimension, ``service``: keys, buckets and prefixes are in the
-log, where there is room for them.
+Dashboards and alarms use these names. Every metric has one dimension, ``service``: keys and buckets are in the log,
+where there is room for them.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ scans on, for the final types, and a second pass encodes. Nothing here knows S3;
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 import pyarrow as pa
 
@@ -27,6 +27,7 @@ from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
 from csv_transcode.formats.avro.schema import ORIGINAL_NAME
 from csv_transcode.formats.parquet import ParquetEncoder
 from csv_transcode.rejects import FirstRejects, RejectsWriter
+from csv_transcode.stages import AVRO, DECODE, PARQUET, Stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from csv_transcode.rejects import Reject
     from csv_transcode.schema import ColumnType, Schema
 
+T = TypeVar("T")
 
 REJECTS: Final = "rejects"
 
@@ -107,18 +109,22 @@ def transcode(
     open_targets: Callable[[], Mapping[str, Target]],
     plan: Plan,
     pools: Pools,
+    stages: Stages | None = None,
 ) -> Transcoded | None:
     """Convert the source that ``open_chunks`` gives to fresh targets; None where it is empty.
 
     ``open_targets`` returns one target a format, and one under REJECTS. Both are called once a pass, so at most twice.
+    ``stages`` is told what takes how long.
     Raises SourceError for what cannot be read (RejectedError where too much of it was rejected), ConservationError
     where counts disagree, and whatever source and targets raise; targets are then aborted.
     """
-    with _closed(open_chunks()) as chunks:
-        head = read_head(chunks, plan.reading)
+    stages = stages or Stages.untimed()
+    with closing(stages.reading(open_chunks)) as chunks:
+        with stages.at(DECODE):
+            head = read_head(chunks, plan.reading)
         if head is None:
             return None
-        scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules), head)
+        scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules), head, stages)
         encoding = _first_pass(scan, open_targets, plan, pools)
     if encoding is None:
         encoding = _second_pass(open_chunks, scan, open_targets, plan, pools)
@@ -136,7 +142,7 @@ def read_table(chunks: Iterable[bytes], plan: Plan) -> pa.Table:
     if head is None:
         message = "the source is empty: it holds no record, and no header"
         raise DialectError(message)
-    scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules), head)
+    scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules), head, Stages.untimed())
     seen = []
     for stripe in head.stripes(scan.decoder):
         observed = scan.decoder.observe(scan.decoder.parse(stripe), scan.evidence)
@@ -160,23 +166,13 @@ def _record_error(reject: Reject) -> RecordError:
     )
 
 
-@contextmanager
-def _closed(chunks: Iterable[bytes]) -> Iterator[Iterable[bytes]]:
-    """Close ``chunks`` at the end, if they can be: an answer that was not read to its end holds a connection."""
-    try:
-        yield chunks
-    finally:
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
-
-
 class _Scan:
     """What the stripes so far have shown, in order; ``read`` counts their records, ``rejected`` ones included."""
 
-    def __init__(self, decoder: StripeDecoder, head: Head) -> None:
+    def __init__(self, decoder: StripeDecoder, head: Head, stages: Stages) -> None:
         self.decoder = decoder
         self.head = head
+        self.stages = stages
         self.evidence: tuple[ColumnEvidence, ...] = (ColumnEvidence(),) * len(decoder.names)
         self.read = 0
         self.rejected = 0
@@ -226,16 +222,24 @@ class _Decoded:
 class _Encoding:
     """One pass's outputs, as far as they are. A ``with``: an exception aborts its targets."""
 
-    def __init__(self, schema: pa.Schema, head: Head, targets: Mapping[str, Target], plan: Plan, pools: Pools) -> None:
+    def __init__(
+        self,
+        schema: pa.Schema,
+        scan: _Scan,
+        targets: Mapping[str, Target],
+        plan: Plan,
+        pools: Pools,
+    ) -> None:
         self.targets = targets
         self._pools = pools
+        self._stages = scan.stages
         self._group: Future[Any] | None = None  # what still writes to the Parquet target
         parquet, avro = targets.get("parquet"), targets.get("avro")
         self._parquet = ParquetEncoder(schema, plan.parquet_compression, parquet.write) if parquet else None
-        self.avro = AvroEncoder.plan(_with_originals(schema, head.header), plan.avro_codec) if avro else None
+        self.avro = AvroEncoder.plan(_with_originals(schema, scan.head.header), plan.avro_codec) if avro else None
         self._container = AvroContainer(self.avro, avro.write) if self.avro and avro else None
         self._rejects = RejectsWriter(targets[REJECTS])
-        self._rejects.write(head.preamble)
+        self._rejects.write(scan.head.preamble)
 
     def __enter__(self) -> Self:
         return self
@@ -253,11 +257,14 @@ class _Encoding:
             raise ConservationError(message)
         self._rejects.write(rejects)
         if self._container and avro is not None:
-            self._container.append(avro)
-        group = self._parquet.append(batch) if self._parquet else None
-        if group and self._parquet:
-            self._await_group()
-            self._group = self._pools.encode.submit(self._parquet.write_group, group)
+            with self._stages.at(AVRO):
+                self._container.append(avro)
+        if self._parquet:
+            with self._stages.at(PARQUET):
+                group = self._parquet.append(batch)
+            if group:
+                self._await_group()
+                self._group = self._pools.encode.submit(self._in_parquet, self._parquet.write_group, group)
 
     def finish(self, scan: _Scan) -> int:
         """Write what is left, and return the lines of the rejects.
@@ -266,12 +273,15 @@ class _Encoding:
         """
         self._await_group()
         rows = {}
-        self._group = closing = self._pools.encode.submit(self._parquet.close) if self._parquet else None
+        self._group = ending = (
+            self._pools.encode.submit(self._in_parquet, self._parquet.close) if self._parquet else None
+        )
         if self._container:
-            self._container.close()
+            with self._stages.at(AVRO):
+                self._container.close()
             rows["avro"] = self._container.record_count
-        if closing:
-            rows["parquet"] = closing.result()
+        if ending:
+            rows["parquet"] = ending.result()
         rejected = self._rejects.records
         if any(count + rejected != scan.read for count in rows.values()) or rejected != scan.rejected:
             message = (
@@ -290,6 +300,10 @@ class _Encoding:
             self._parquet.abort()
         for target in self.targets.values():
             target.abort()
+
+    def _in_parquet(self, work: Callable[..., T], *args: Any) -> T:  # noqa: ANN401 -- whatever work takes
+        with self._stages.at(PARQUET):
+            return work(*args)
 
     def _await_group(self) -> None:
         if self._group is not None:
@@ -310,19 +324,19 @@ def _first_pass(
     scan: _Scan, open_targets: Callable[[], Mapping[str, Target]], plan: Plan, pools: Pools
 ) -> _Encoding | None:
     """Observe every stripe; return the outputs where the types that the first one shows hold to the end."""
-    stripes = scan.head.stripes(scan.decoder)
-    begun = [scan.decoder.observe(scan.decoder.parse(stripe), scan.evidence) for stripe in islice(stripes, 1)]
+    stripes = scan.stages.each(DECODE, scan.head.stripes(scan.decoder))
+    begun = [_observe(scan, stripe, scan.evidence) for stripe in islice(stripes, 1)]
     for observed in begun:
         scan.add(observed.evidence, observed.count, observed.rejects)
     types = scan.schema().types
-    with _Encoding(scan.decoder.arrow_schema(types), scan.head, open_targets(), plan, pools) as encoding:
+    with _Encoding(scan.decoder.arrow_schema(types), scan, open_targets(), plan, pools) as encoding:
         for observed in begun:
-            decoded = _encode(scan.decoder, observed, types, encoding.avro)
+            decoded = _encode(scan, observed, types, encoding.avro)
             encoding.append(decoded.batch, decoded.avro, decoded.rejects)
         holds = True
 
         def decode(stripe: Stripe) -> Callable[[], _Decoded]:
-            return partial(_decode, scan.decoder, stripe, scan.evidence, types if holds else None, encoding.avro)
+            return partial(_decode, scan, stripe, scan.evidence, types if holds else None, encoding.avro)
 
         for decoded in _in_order(pools, decode, stripes):
             rejects = [reject.counted_from(scan.read) for reject in decoded.rejects]
@@ -345,13 +359,13 @@ def _second_pass(
 ) -> _Encoding:
     """Encode the whole source with the types that all of it has shown."""
     types = scan.schema().types
-    with _closed(open_chunks()) as chunks:
-        stripes = scan.head.again(chunks).stripes(scan.decoder)
-        with _Encoding(scan.decoder.arrow_schema(types), scan.head, open_targets(), plan, pools) as encoding:
+    with closing(scan.stages.reading(open_chunks)) as chunks:
+        stripes = scan.stages.each(DECODE, scan.head.again(chunks).stripes(scan.decoder))
+        with _Encoding(scan.decoder.arrow_schema(types), scan, open_targets(), plan, pools) as encoding:
             read = 0
 
             def decode(stripe: Stripe) -> Callable[[], _Decoded]:
-                return partial(_decode, scan.decoder, stripe, None, types, encoding.avro)
+                return partial(_decode, scan, stripe, None, types, encoding.avro)
 
             for decoded in _in_order(pools, decode, stripes):
                 encoding.append(decoded.batch, decoded.avro, [one.counted_from(read) for one in decoded.rejects])
@@ -360,24 +374,34 @@ def _second_pass(
 
 
 def _decode(
-    decoder: StripeDecoder,
+    scan: _Scan,
     stripe: Stripe,
     known: Sequence[ColumnEvidence] | None,
     types: Sequence[ColumnType] | None,
     avro: AvroEncoder | None,
 ) -> _Decoded:
-    """Decode one stripe, and encode it where ``types`` are given; ``known`` is None where nothing is to be observed."""
-    observed = decoder.observe(decoder.parse(stripe), known)
+    """Decode one stripe, and encode it where ``types`` are given; ``known`` is None where nothing is to be observed.
+
+    For any thread: of ``scan``, what changes is passed as it was when the stripe's turn came.
+    """
+    observed = _observe(scan, stripe, known)
     if types is None:
         return _Decoded(observed.evidence, observed.count, observed.rejects)
-    return _encode(decoder, observed, types, avro)
+    return _encode(scan, observed, types, avro)
 
 
-def _encode(
-    decoder: StripeDecoder, observed: Observed, types: Sequence[ColumnType], avro: AvroEncoder | None
-) -> _Decoded:
-    batch = decoder.cast(observed, types)
-    encoded = avro.encode(batch) if avro and batch is not None else None
+def _observe(scan: _Scan, stripe: Stripe, known: Sequence[ColumnEvidence] | None) -> Observed:
+    with scan.stages.at(DECODE):
+        return scan.decoder.observe(scan.decoder.parse(stripe), known)
+
+
+def _encode(scan: _Scan, observed: Observed, types: Sequence[ColumnType], avro: AvroEncoder | None) -> _Decoded:
+    with scan.stages.at(DECODE):
+        batch = scan.decoder.cast(observed, types)
+    if avro is None or batch is None:
+        return _Decoded(observed.evidence, observed.count, observed.rejects, batch)
+    with scan.stages.at(AVRO):
+        encoded = avro.encode(batch)
     return _Decoded(observed.evidence, observed.count, observed.rejects, batch, encoded)
 
 

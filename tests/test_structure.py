@@ -39,8 +39,8 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("concurrency", "fanout", "pipeline", "commit", "frames"),
     ("decode", "formats", "s3", "local"),
     (
-        *("deadline", "events", "keys", "manifest", "memory_budget", "metrics", "payloads", "report", "setting_kinds"),
-        *("settings", "telemetry"),
+        *("deadline", "events", "keys", "manifest", "map_results", "memory_budget", "metrics", "payloads", "report"),
+        *("setting_kinds", "settings", "stages", "telemetry", "tracing"),
     ),
     ("errors", "runtime", "schema"),
     ("charsets", "rejects"),
