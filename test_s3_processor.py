@@ -247,6 +247,7 @@ class TestOneObject:
 class TestManyObjects:
     """Everything under the prefix, at once, and one that fails is nobody else's trouble."""
 
+    @pytest.mark.long
     def test_thousands_of_keys_are_listed_page_by_page(self, processor: S3DataProcessor, sent: list[str]) -> None:
         names = [f"in/{number:04}.csv" for number in range(1005)]
         for name in names:  # into the imitation itself: as many requests would take seconds

@@ -242,6 +242,7 @@ class TestOtherWriters:
 
         assert at_every_request(client, lambda: put(client, ONE), lambda: convert(other), check) == 5
 
+    @pytest.mark.long
     def test_of_the_same_version_over_an_older_one(self, client: S3Client, other: S3Client) -> None:
         def begin() -> None:
             converted(client, ONE)
@@ -305,6 +306,7 @@ class TestOtherWriters:
 
         assert at_every_request(client, begin, come_back, check) == 14
 
+    @pytest.mark.long
     def test_of_other_settings(self, client: S3Client, other: S3Client) -> None:
         """A function that is being deployed runs with old and new settings at once."""
         expected: dict[str, bytes] = {}

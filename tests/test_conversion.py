@@ -373,6 +373,7 @@ class TestRecords:
         put(client, BAD.replace(b"20,x,y", b"20,secret,y"))
         assert "secret" not in str(convert(client).reason)
 
+    @pytest.mark.long
     def test_a_kept_failure_keeps_nothing_of_the_source(self, client: S3Client) -> None:
         """Results of a long run are collected: frames of a traceback would hold stripes, buffers and answers."""
         put(client, LARGE + b"x" * 3000)
@@ -395,6 +396,7 @@ class TestRecords:
         assert isinstance(result.error, RejectedError)
         assert [found for found in gc.get_objects() if isinstance(found, Reject)] == []
 
+    @pytest.mark.long
     def test_who_starts_over_keeps_nothing_of_the_attempt_before(self, client: S3Client) -> None:
         put(client, LARGE)
         kept: list[object] = []

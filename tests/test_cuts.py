@@ -36,6 +36,7 @@ def made(case: Case, stripe: int, block: int, chunk: int) -> list[bytes]:
     return [found[name] for name in NAMES]
 
 
+@pytest.mark.long
 @given(st.integers(0, 1 << 30), stripes, st.lists(st.tuples(blocks, chunks), min_size=2, max_size=3))
 @examples(60)
 def test_no_cut_changes_a_byte_of_a_generated_file(seed: int, stripe: int, ways: list[tuple[int, int]]) -> None:

@@ -349,6 +349,7 @@ def passing(clock: Clock, number: int, seconds: float) -> Trouble:
 
 
 class TestConversion:
+    @pytest.mark.long
     @pytest.mark.parametrize("old", [False, True], ids=["where nothing stands", "over an older one"])
     @pytest.mark.parametrize("source", [SMALL, LARGE], ids=["small", "large"])
     def test_time_runs_out_at_any_request(self, client: S3Client, source: bytes, *, old: bool) -> None:
@@ -429,6 +430,7 @@ class TestConversion:
         (result,) = handled(client, Clock(), KEY, seconds=MARGIN, deadline_margin_seconds=9.0).results
         assert result.outcome is Outcome.CONVERTED
 
+    @pytest.mark.long
     def test_nothing_of_it_is_left_in_memory(self, client: S3Client) -> None:
         """Pieces of the source, stripes, uploads: who keeps the report keeps none of them."""
         put(client, LARGE)
@@ -443,6 +445,7 @@ class TestConversion:
 class TestNextInvocation:
     """Whatever became of one, the next finds nothing of it: in memory, in the cache, on disk, or behind the gates."""
 
+    @pytest.mark.long
     @pytest.mark.parametrize("late", [0, 7], ids=["finished", "cut short"])
     @pytest.mark.parametrize("source", [LARGE, b"\x1f\x8b" + LARGE], ids=["good", "bad"])
     def test_finds_nothing_of_the_one_before(
@@ -474,6 +477,7 @@ class TestSweep:
             put(client, SMALL, name)
         list_by(client, 2)
 
+    @pytest.mark.long
     def test_one_that_is_cut_at_any_request_goes_on_after_next_and_loses_nothing(self, client: S3Client) -> None:
         self.fill(client)
         for number in range(1, 100):

@@ -116,6 +116,7 @@ def test_another_name() -> None:
         verify(source(["1"]).replace(b"cell", b"Cell"), parquet("int64", [1]), avro("int64", [1]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("output", ["parquet", "avro"])
 def test_one_flipped_byte_makes_the_demo_fail(arrived: Arrived, output: str) -> None:
     good = arrived.objects[output]

@@ -163,6 +163,7 @@ class TestTooSmall:
 
 
 class TestConversion:
+    @pytest.mark.long
     @pytest.mark.parametrize("mib", [160, 300, 512, 2048])
     def test_no_byte_depends_on_the_budget(self, s3: S3Client, mib: int) -> None:
         put(s3, b"id,text\n" + b"".join(b"%d,%d\n" % (number, number**3) for number in range(50_000)) + b"x\n")

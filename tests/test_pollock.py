@@ -193,6 +193,7 @@ def test_without_the_files_there_is_a_message(tmp_path: Path, capsys: pytest.Cap
     assert capsys.readouterr().out.startswith("skipped: ")
 
 
+@pytest.mark.long
 def test_the_table_counts_every_file_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file_plain.csv").write_text(PLAIN)
     (tmp_path / "row_less_sep.csv").write_text(SHORT)

@@ -56,6 +56,7 @@ def what_is_left(source: bytes, rejects: list[Reject]) -> list[int | None]:
     return [int(line.strip('"')) if line else None for line in lines] if lines != [""] else []
 
 
+@pytest.mark.long
 @given(LINES, st.sampled_from([3, 7, 1 << 20]), st.booleans())
 @example(lines=[b"", b"x", b""], stripe_bytes=1 << 20, ended=True)
 @example(lines=[b"1", b"", b"x"], stripe_bytes=3, ended=False)

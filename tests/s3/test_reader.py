@@ -394,6 +394,7 @@ class TestChange:
 class TestSockets:
     """The same at a real socket, where urllib3 and http.client have their say."""
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         ("fault", "hint"),
         [

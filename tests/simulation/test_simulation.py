@@ -46,6 +46,7 @@ def test_two_thousand_runs(begin: int) -> None:
     assert {"500", "503 SlowDown", faults.RESET, faults.LOST, faults.STALL, *faults.CRASHES} <= met.keys()
 
 
+@pytest.mark.long
 def test_a_seed_gives_the_same_run_in_another_process() -> None:
     def traced(hash_seed: str) -> str:
         command = [sys.executable, "-m", "tests.simulation", "--seed", "11", "--trace"]

@@ -56,6 +56,7 @@ def block_sizes(file: bytes) -> list[tuple[int, int]]:
     return [(block.num_records, len(block.bytes_.read())) for block in blocks]
 
 
+@pytest.mark.long
 @given(st.lists(batches(), min_size=1, max_size=1), st.sampled_from(CODECS), st.integers(1, 3))
 @GENERATED
 def test_both_judges_read_every_batch_back(parts: list[pa.RecordBatch], codec: str, times: int) -> None:
@@ -64,6 +65,7 @@ def test_both_judges_read_every_batch_back(parts: list[pa.RecordBatch], codec: s
         assert judge(file) == expected(parts[0]) * times
 
 
+@pytest.mark.long
 @given(batches(), st.sampled_from(CODECS), st.integers(0, 20), st.integers(0, 20))
 @GENERATED
 def test_slices_offsets_and_padding_change_no_byte(batch: pa.RecordBatch, codec: str, before: int, after: int) -> None:
@@ -140,6 +142,7 @@ def test_each_avro_block_can_be_read_alone() -> None:
     assert [number for block in reversed(numbers) for number in block] == list(range(20_000))
 
 
+@pytest.mark.long
 def test_large_batches_are_encoded_in_chunks() -> None:
     batch = batch_of({"n": range(200_000), "text": ["some text"] * 200_000})
     file = avro_file(batch.schema, "null", [batch])

@@ -41,12 +41,14 @@ def test_generated_batches_are_encoded_as_fastavro_encodes_them(batch: pa.Record
     assert encoded(batch) == judged(batch)
 
 
+@pytest.mark.long
 @given(batches(), st.integers(0, 20), st.integers(0, 20))
 @GENERATED
 def test_slices_give_the_bytes_of_the_rows_alone(batch: pa.RecordBatch, before: int, after: int) -> None:
     assert encoded(shifted(batch, before, after)) == encoded(batch)
 
 
+@pytest.mark.long
 @given(batches(), st.integers(1, 5))
 @GENERATED
 def test_chunks_joined_are_the_batch(batch: pa.RecordBatch, chunk_rows: int) -> None:
@@ -56,6 +58,7 @@ def test_chunks_joined_are_the_batch(batch: pa.RecordBatch, chunk_rows: int) -> 
     assert sum(len(chunk.ends) for chunk in chunks) == batch.num_rows
 
 
+@pytest.mark.long
 @given(batches())
 @GENERATED
 def test_every_record_ends_where_it_says(batch: pa.RecordBatch) -> None:
