@@ -30,11 +30,13 @@ from csv_transcode.s3.client import make_client
 from csv_transcode.s3.reader import open_source
 from csv_transcode.s3.store import MARKER, Condition, ObjectStore
 from csv_transcode.s3.upload import ObjectUpload
-from csv_transcode.s3.wrangler import download_source
+from csv_transcode.s3.watch import log_requests
 from csv_transcode.settings import Settings
+from csv_transcode.s3.wrangler import download_source
 from csv_transcode.telemetry import get_logger, log_event
-
+from csv_transcode.tracing import make_tracer
 if TYPE_CHECKING:
+
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Executor
 
@@ -118,14 +120,17 @@ class S3DataProcessor:
         )
         self._store = self._open_store()
         self._cache = ObjectCache(self._store, self._runtime, settings.cache_size, self._budget.cache_bytes)
+        self._tracer = make_tracer(wanted=settings.traces)
         self._making = self._runtime.condition()
         self._made: _Machinery | None = None
 
     def _open_store(self) -> ObjectStore:
-        return ObjectStore(
-            self._client,
+        if get_logger().isEnabledFor(logging.DEBUG):
+            log_requests(self._client, self._runtime.clock)
             self._runtime,
             owners=self.settings.owners,
+        return ObjectStore(
+            self._client,
             kms_key_id=self.settings.output_kms_key_id,
             watch=self._concurrency,
         )
@@ -213,10 +218,18 @@ class S3DataProcessor:
         back: it is deferred. A sweep that was cut short has ``next``, the key after which another one goes on; up to
         there every object has been dealt with.
         """
-        begun = self._runtime.clock()
-        pace = Pace(deadline.begun(self.settings.deadline_margin_seconds), self._runtime)
+        with self._tracer.span("invocation", kind=invocation.kind.value) as span:
+            report = self._handle(invocation, deadline, on_result)
+            span.tell(status_code=report.status_code, objects=len(report.results))
+        return report
+
+    def _handle(
+        self, invocation: Invocation, deadline: Deadline, on_result: Callable[[ObjectResult], object] | None
+    ) -> RunReport:
         _warn_of_margin(pace.deadline)
         asked = _Asked(invocation, self._listed, pace.deadline)
+        begun = self._runtime.clock()
+        pace = Pace(deadline.begun(self.settings.deadline_margin_seconds), self._runtime)
         results = [ObjectResult(one.key, Outcome.SKIPPED, one.reason) for one in invocation.skipped]
 
         def work(asked_for: EventObject | Skipped) -> ObjectResult:
@@ -245,11 +258,12 @@ class S3DataProcessor:
         """Yield what lies under the sweep's prefix; DeadlineError where no page comes before the deadline."""
         listing = self._store.list_objects(self.settings.input_bucket, sweep.prefix, sweep.start_after or "")
         threads = deadline.bounding(self._machinery.io)
-        while (found := threads.submit(next, listing, None).result()) is not None:
-            if found.is_archived:  # to ask for it would be refused
-                yield Skipped(found.key, f"archived: {found.storage_class}, and not restored")
-            else:
-                yield EventObject(found.key, found.size)
+        with self._tracer.span_aside("list", bucket=self.settings.input_bucket, prefix=sweep.prefix):
+            while (found := threads.submit(next, listing, None).result()) is not None:
+                if found.is_archived:  # to ask for it would be refused
+                    yield Skipped(found.key, f"archived: {found.storage_class}, and not restored")
+                else:
+                    yield EventObject(found.key, found.size)
 
     def _handle_one(self, obj: EventObject | Skipped, invocation: Invocation, pace: Pace) -> ObjectResult:
         if isinstance(obj, Skipped):
@@ -336,8 +350,8 @@ class S3DataProcessor:
 
     def _make(self) -> _Machinery:
         runtime, budget = self._runtime, self._budget
-        objects, io = runtime.executor(budget.workers, "object"), runtime.executor(self._io_threads, "io")
-        decode, encode = runtime.executor(budget.threads, "decode"), runtime.executor(budget.threads, "encode")
+        objects, io = self._threads(budget.workers, "object"), self._threads(self._io_threads, "io")
+        decode, encode = self._threads(budget.threads, "decode"), self._threads(budget.threads, "encode")
         pools = Pools(decode, encode, budget.window)
 
         def conversions_bytes_now() -> int:
@@ -358,8 +372,12 @@ class S3DataProcessor:
     def _open_source(
         self, obj: EventObject, if_none_match: str | None, threads: Executor
     ) -> Source | DownloadedSource | None:
+            tracer=self._tracer,
         bucket = self.settings.input_bucket
         if self.settings.use_wrangler:
+    def _threads(self, threads_max: int, name: str) -> Executor:
+        return self._tracer.following(self._runtime.executor(threads_max, name))
+
             return download_source(self._store, bucket, obj.key, if_none_match=if_none_match, client=self._client)
         return open_source(
             self._store,

@@ -31,6 +31,7 @@ from csv_transcode.pipeline import REJECTS, Plan, transcode
 from csv_transcode.report import ObjectResult, Outcome
 from csv_transcode.s3.store import MARKER, Condition
 from csv_transcode.s3.upload import abort_stray_uploads
+from csv_transcode.stages import PUBLISH, READ, Stages
 from csv_transcode.telemetry import get_logger, log_event
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from csv_transcode.runtime import Runtime
     from csv_transcode.s3.store import ObjectStore, StoredObject
     from csv_transcode.settings import Settings
+    from csv_transcode.tracing import Tracer
 
 START_OVERS_MAX: Final = 8
 OWN_OUTPUT: Final = "an output of this program: the object carries its mark"
@@ -74,7 +76,7 @@ class OpenSource(Protocol):
 class Workplace:
     """What conversions share: the store, threads, memory, and how a source is opened (by which threads).
 
-    ``gate`` admits conversions by their memory, ``parts_gate`` parts one by one.
+    ``gate`` admits conversions by their memory, ``parts_gate`` parts one by one. ``tracer`` makes spans, if any.
     """
 
     store: ObjectStore
@@ -85,6 +87,7 @@ class Workplace:
     parts_gate: Gate
     budget: MemoryBudget
     open_source: Callable[[EventObject, str | None, Executor], OpenSource | None]
+    tracer: Tracer
 
     def part_threads(self, deadline: Deadline) -> Executor:
         """Return ``io`` for the parts of one conversion: behind the gate, and bounded by the deadline."""
@@ -141,19 +144,34 @@ class ObjectConverter:
         ``force`` converts even what stands converted.
         """
         begun = self._at.runtime.clock()
-        visit = _Visit(obj, self._settings.key_map.map(obj.key), pace, force=force)
+        visit = _Visit(obj, self._settings.key_map.map(obj.key), pace, self._stages(), force=force)
+        with self._at.tracer.span("object", bucket=self._settings.input_bucket, key=obj.key) as span:
+            result = self._settled(visit)
+            seconds = self._at.runtime.clock() - begun
+            result = replace(result, seconds=seconds, stage_seconds=visit.stages.seconds())
+            span.tell(outcome=result.outcome.value, bytes_read=result.bytes_read, retryable=result.retryable)
+        _log_result(self._log, result)
+        if self._log.isEnabledFor(logging.DEBUG):
+            _log_stages(self._log, obj.key, visit.stages)
+        return result
+
+    def _stages(self) -> Stages:
+        """Return the stages of a conversion that begins; the memory is looked at only where the log tells of it."""
+        watched = self._log.isEnabledFor(logging.DEBUG)
+        runtime = self._at.runtime
+        return Stages(runtime.clock, self._at.tracer, runtime.resident_bytes if watched else None)
+
+    def _settled(self, visit: _Visit) -> ObjectResult:
+        """Convert the object, and return what became of it."""
         try:
-            result = self._convert_in_time(visit)
+            return self._convert_in_time(visit)
         except ArchivedError as error:
-            result = ObjectResult(obj.key, Outcome.SKIPPED, f"archived: {error}")
+            return ObjectResult(visit.obj.key, Outcome.SKIPPED, f"archived: {error}")
         except DeadlineError as error:
-            result = _unconverted(obj.key, Outcome.DEFERRED, error)
+            return _unconverted(visit.obj.key, Outcome.DEFERRED, error)
         except TranscodeError as error:
             self._record_failure(visit, error)
-            result = _unconverted(obj.key, Outcome.FAILED, error)
-        result = replace(result, seconds=self._at.runtime.clock() - begun)
-        _log_result(self._log, result)
-        return result
+            return _unconverted(visit.obj.key, Outcome.FAILED, error)
 
     def _convert_in_time(self, visit: _Visit) -> ObjectResult:
         """Convert the object; what is cut short, and would be so again, raises TooLongError.
@@ -193,7 +211,8 @@ class ObjectConverter:
             size = self._size_before_download(obj)
             admitted = stack.enter_context(ExitStack())
             self._admit(admitted, obj, size, deadline)
-            source = self._at.open_source(obj, converted, self._at.part_threads(deadline))
+            with visit.stages.at(READ):
+                source = self._at.open_source(obj, converted, self._at.part_threads(deadline))
             if source is None:
                 return ObjectResult(obj.key, Outcome.SKIPPED, "converted already, from this version and settings")
             stack.callback(source.close)
@@ -207,11 +226,12 @@ class ObjectConverter:
             outputs = self._outputs(visit.keys, deadline)
             stack.callback(outputs.abort)
             pools = self._at.pools.before(deadline)
-            done = transcode(visit.progress.counting(source.chunks), outputs.open, self._plan, pools)
+            done = transcode(visit.progress.counting(source.chunks), outputs.open, self._plan, pools, visit.stages)
             if done is None:
                 return ObjectResult(obj.key, Outcome.SKIPPED, "empty: it holds no record, and no header")
             deadline.require()  # from here on it is finished, if it can be
-            manifest = self._publish(visit, visit.source, outputs, done, standing, claim=claim)
+            with visit.stages.at(PUBLISH):
+                manifest = self._publish(visit, visit.source, outputs, done, standing, claim=claim)
         visit.pace.finished(visit.progress)
         return _converted(obj.key, manifest)
 
@@ -301,6 +321,7 @@ class _Visit:
     obj: EventObject
     keys: MappedKeys
     pace: Pace
+    stages: Stages
     force: bool
     source: SourceRef | None = None
     progress: Progress | None = None
@@ -371,3 +392,8 @@ def _log_result(log: logging.Logger, result: ObjectResult) -> None:
         bytes_avro=result.bytes_avro,
         retryable=result.retryable,
     )
+
+
+def _log_stages(log: logging.Logger, key: str, stages: Stages) -> None:
+    seconds = {stage: round(spent, 6) for stage, spent in stages.seconds().items()}
+    log_event(log, logging.DEBUG, "object.stages", key=key, seconds=seconds, peak_memory_bytes=stages.peak_bytes())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -52,7 +52,8 @@ class ObjectResult:
     """What became of one object.
 
     ``records`` and ``outputs`` belong to conversions; ``error`` is what a failure came from, and ``retryable`` whether
-    the same may succeed if it is tried again. Bytes are of the source as it lies in S3 and of each output.
+    the same may succeed if it is tried again. Bytes are of the source as it lies in S3 and of each output;
+    ``stage_seconds`` are those of each stage that was come to (``stages.py``).
     """
 
     key: str
@@ -66,6 +67,7 @@ class ObjectResult:
     outputs: tuple[OutputRef, ...] = ()
     error: BaseException | None = None
     retryable: bool = False
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as it stands in an answer; a key or reason beyond all measure is cut."""

@@ -307,6 +307,12 @@ class Settings:
         "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`",
         Choice(("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
     )
+    traces: bool = _setting(
+        "TRACES",
+        "False",
+        "make OpenTelemetry spans; where they go is for the ADOT layer, or `opentelemetry-instrument`, to say",
+        Flag(),
+    )
     retries_max: int = _setting(
         "RETRIES_MAX", "5", "repetitions of one S3 request at most", WholeNumber(0, RETRIES_MAX)
     )

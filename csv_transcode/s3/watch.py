@@ -1,18 +1,22 @@
-"""Whoever adapts to S3 sees every answer of it, those included that the SDK then asks for again."""
+"""Every answer of S3: for whoever adapts to it, those included that the SDK then asks for again; and for the log."""
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from csv_transcode.s3.translation import asks_for_fewer
+from csv_transcode.telemetry import get_logger, log_event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mypy_boto3_s3 import S3Client
 
 _BEGUN: Final = "csv-transcode-begun"
+_ASKED: Final = "csv-transcode-asked"
+_LOGGED: Final = "csv-transcode-logged"  # registered once, however many ask for it
 _THROTTLED_STATUS: Final = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)  # HEAD says nothing but that
 
 
@@ -46,6 +50,77 @@ def tell(client: S3Client, watch: Watch, clock: Callable[[], float]) -> None:
 
     client.meta.events.register_last("request-created.s3", request_created)
     client.meta.events.register("response-received.s3", response_received)
+
+
+class _Asked:
+    """One request, from when it is asked for, with all its repetitions."""
+
+    def __init__(self, params: Mapping[str, Any], begun: float) -> None:
+        self.bucket = params.get("Bucket")
+        self.key = params.get("Key", params.get("Prefix"))
+        self.begun = begun
+        self.attempts = 0
+        self.sent_bytes = 0
+
+
+def log_requests(client: S3Client, clock: Callable[[], float]) -> None:
+    """Log every request of ``client`` from now on, at DEBUG, when its answer's head is there, or none will come.
+
+    ``seconds`` are those of all its attempts and of waiting between them; ``bytes`` those of the body that was sent,
+    or that a GET is about to bring.
+    """
+
+    def asked_for(params: Mapping[str, Any], context: dict[str, Any], **_: object) -> None:
+        context[_ASKED] = _Asked(params, clock())
+
+    def attempted(request: Any, **_: object) -> None:  # noqa: ANN401 (botocore has no types)
+        asked = request.context.get(_ASKED)
+        if asked is not None:
+            asked.attempts += 1
+            asked.sent_bytes = int(request.headers.get("Content-Length", 0) or 0)
+
+    def answered(http_response: Any, model: Any, context: dict[str, Any], **_: object) -> None:  # noqa: ANN401 (as above)
+        length = int(http_response.headers.get("Content-Length") or 0) if model.name == "GetObject" else 0
+        _log_request(context, model.name, clock(), status=http_response.status_code, length=length)
+
+    def unanswered(exception: BaseException, event_name: str, context: dict[str, Any], **_: object) -> None:
+        _log_request(context, event_name.rpartition(".")[2], clock(), reason=type(exception).__name__)
+
+    events = client.meta.events
+    for name, handler in (
+        ("before-parameter-build.s3", asked_for),
+        ("request-created.s3", attempted),
+        ("after-call.s3", answered),
+        ("after-call-error.s3", unanswered),
+    ):
+        events.register(name, handler, unique_id=f"{_LOGGED}-{name}")
+
+
+def _log_request(
+    context: Mapping[str, Any],
+    operation: str,
+    now: float,
+    *,
+    status: int | None = None,
+    length: int = 0,
+    reason: str | None = None,
+) -> None:
+    asked = context.get(_ASKED)
+    if asked is None:  # it was under way when this was turned on
+        return
+    log_event(
+        get_logger(),
+        logging.DEBUG,
+        "s3.request",
+        operation=operation,
+        bucket=asked.bucket,
+        key=asked.key,
+        status=status,
+        attempts=asked.attempts,
+        seconds=round(now - asked.begun, 6),
+        bytes=asked.sent_bytes or length,
+        reason=reason,
+    )
 
 
 def _throttled(status: int, parsed: dict[str, Any] | None) -> bool:
