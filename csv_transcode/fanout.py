@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Executor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,15 +21,17 @@ Result = TypeVar("Result")
 
 
 class Gate:
-    """Lets threads through while what they take together stays within ``most()``; the rest wait their turn.
+    """Lets threads through, in the order they came, while what they take together stays within ``most()``.
 
-    ``most`` may change. Whoever finds nobody inside gets in, so that work goes on whatever it says.
+    ``most`` may change. Whoever finds nobody inside gets in, so that work goes on whatever it says. Who needs much room
+    is not overtaken by others who need little, and would otherwise take what is given back again and again.
     """
 
     def __init__(self, runtime: Runtime, most: Callable[[], int]) -> None:
         self._changed = runtime.condition()
         self._most = most
         self._taken = 0
+        self._line: deque[object] = deque()
 
     @contextmanager
     def admit(self, wanted: int, deadline: Deadline) -> Iterator[None]:
@@ -41,10 +44,16 @@ class Gate:
 
     def take(self, wanted: int, deadline: Deadline) -> None:
         """Wait until there is room for ``wanted``, and take it; DeadlineError where that would be too late."""
+        place = object()
         with self._changed:
-            while not self._changed.wait_for(lambda: self._has_room(wanted), REACTION_SECONDS):
-                deadline.require()
-            self._taken += wanted
+            self._line.append(place)
+            try:
+                while not self._changed.wait_for(lambda: self._has_room(wanted, place), REACTION_SECONDS):
+                    deadline.require()
+                self._taken += wanted
+            finally:
+                self._line.remove(place)
+                self._changed.notify_all()  # who comes next may fit beside
 
     def give_back(self, wanted: int) -> None:
         """Leave room again."""
@@ -52,8 +61,8 @@ class Gate:
             self._taken -= wanted
             self._changed.notify_all()
 
-    def _has_room(self, wanted: int) -> bool:
-        return self._taken == 0 or self._taken + wanted <= self._most()
+    def _has_room(self, wanted: int, place: object) -> bool:
+        return self._line[0] is place and (self._taken == 0 or self._taken + wanted <= self._most())
 
 
 class GatedExecutor(Executor):

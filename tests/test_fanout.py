@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csv_transcode.deadline import Deadline
+from csv_transcode.errors import DeadlineError
 from csv_transcode.fanout import Gate, fan_out
 from csv_transcode.runtime import Runtime
 from tests.profiles import examples
@@ -130,6 +131,18 @@ class Growing(threading.Condition):
         return predicate()
 
 
+class Announcing(threading.Condition):
+    """Says that somebody waits, or has no need to."""
+
+    def __init__(self, in_line: threading.Semaphore) -> None:
+        super().__init__()
+        self._in_line = in_line
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._in_line.release()
+        return super().wait(timeout)
+
+
 class TestGate:
     @examples(50)
     @given(st.lists(st.integers(1, 100), min_size=1, max_size=30))
@@ -166,6 +179,33 @@ class TestGate:
                 assert waiting.wait(SECONDS_MAX)
                 assert not later.done()
             assert later.result(SECONDS_MAX) == "through"
+
+    def test_who_needs_much_room_is_not_overtaken_by_who_needs_little(self) -> None:
+        in_line = threading.Semaphore(0)
+        gate = Gate(Runtime(condition=lambda: Announcing(in_line)), lambda: 100)
+        order: list[int] = []
+
+        def work(size: int) -> None:
+            with gate.admit(size, NEVER):
+                order.append(size)
+
+        with ThreadPoolExecutor(3) as threads:
+            with gate.admit(50, NEVER):
+                for size in (100, 10, 20):  # beside the 50, the small ones have room at once
+                    threads.submit(work, size)
+                    assert in_line.acquire(timeout=SECONDS_MAX)
+                assert order == []
+            threads.shutdown()
+        assert order[0] == 100
+
+    def test_one_that_runs_out_of_time_in_the_line_holds_nobody_back(self) -> None:
+        gate = Gate(Runtime(), lambda: 100)
+        with gate.admit(50, NEVER):
+            over = Deadline(lambda: 0.0)
+            with pytest.raises(DeadlineError), gate.admit(100, over):
+                pass
+            with gate.admit(50, NEVER):
+                pass
 
     def test_what_there_is_may_change_and_whoever_is_alone_gets_in_all_the_same(self) -> None:
         most = [0]
