@@ -5,6 +5,7 @@ SIMULATIONS ?= 100000
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 BIN := .venv/bin
+TEMPLATES := infra/template.yaml infra/fargate.yaml
 PIP_INSTALL := -m pip install --quiet --quiet
 
 # pip says nothing but errors: what it downloads from is no business of a log
@@ -31,9 +32,14 @@ unit: .venv/stamp  ## under a minute: no servers, fewer generated examples, and 
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-few} $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not integration and not long"
 
 .PHONY: lint
-lint: .venv/stamp  ## ruff: all rules, and the format
+lint: .venv/stamp infra  ## ruff: all rules, and the format; then the templates, as `make infra`
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+.PHONY: infra
+infra: .venv-infra/stamp  ## the templates: cfn-lint, and checkov, whose every finding is fixed or has its reason
+	.venv-infra/bin/cfn-lint $(TEMPLATES)
+	.venv-infra/bin/checkov $(addprefix --file ,$(TEMPLATES)) --framework cloudformation --skip-download --compact --quiet
 
 .PHONY: type
 type: .venv/stamp  ## mypy, strict
@@ -63,7 +69,7 @@ guards: .venv/stamp  ## take one guard at a time out of a copy of the package, a
 
 .PHONY: clean
 clean:  ## take away everything that the verbs above have made
-	rm -rf .venv .venv-emulators .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache dist benchmarks/.data
+	rm -rf .venv .venv-emulators .venv-infra .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache dist benchmarks/.data
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is made again, from nothing, when the list of what it holds has changed.
@@ -79,6 +85,11 @@ clean:  ## take away everything that the verbs above have made
 .venv-emulators/stamp: requirements.txt requirements-emulators.txt
 	@$(call make_environment,.venv-emulators)
 	@.venv-emulators/bin/python $(PIP_INSTALL) --no-deps -r requirements-emulators.txt
+	@touch $@
+
+.venv-infra/stamp: requirements-infra.txt
+	@$(call make_environment,.venv-infra)
+	@.venv-infra/bin/python $(PIP_INSTALL) --no-deps -r requirements-infra.txt
 	@touch $@
 
 define make_environment

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from demo import data, deploy, server
 from demo.screen import arrivals_table, console
+from demo.stack import Aws
 from demo.verdict import judge, read_outputs
 from demo.verify import read_parquet
 from demo.watch import Arrival, convert
@@ -30,7 +31,7 @@ NEXT: Final = """
 Where to look next
   README.md                          what is guaranteed, what is refused, every setting
   ARCHITECTURE.md                    one object's life, from the bytes to the manifest
-  infra_setup.md                     the same function in an account of your own
+  infra_setup.md                     the same template in an account of your own
   python -m csv_transcode convert SOURCE TARGET
                                      your own file, here and now (in .venv/bin)
 """
@@ -47,12 +48,13 @@ def main() -> int:
     with TemporaryDirectory(prefix="csv-transcode-demo-") as name:
         folder = Path(name)
         with server.running(folder) as url:
-            s3 = deploy.s3_client(url)
+            aws = Aws(url)
+            s3 = aws.client("s3")
             arrivals = [Arrival(source) for source in data.sources(large_bytes)]
-            size = deploy.deploy(s3, deploy.lambda_client(url))
+            stack = deploy.deploy(aws)
             console.print(
-                f"Deployed {deploy.HANDLER} ({size / 1e3:.0f} kB of code) to MiniStack at {url}\n"
-                f"behind s3://{deploy.INPUT_BUCKET}/{deploy.PREFIX}, which gets {len(arrivals)} files:"
+                f"Deployed infra/template.yaml to MiniStack at {url}: {len(stack.resources)} resources.\n"
+                f"S3, EventBridge, SQS, Lambda: s3://{deploy.INPUT_BUCKET}/{deploy.PREFIX} gets {len(arrivals)} files."
             )
             with arrivals_table() as show:
                 convert(s3, arrivals, show)

@@ -1,4 +1,4 @@
-"""MiniStack on the loopback interface: S3, Lambda and the notification between them, as long as a ``with`` lasts."""
+"""MiniStack on the loopback interface: an AWS for the template, as long as a ``with`` lasts."""
 
 from __future__ import annotations
 

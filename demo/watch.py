@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from demo.deploy import INPUT_BUCKET, OUTPUT_BUCKET, OUTPUT_PREFIX, PREFIX
+from demo.deploy import INPUT_BUCKET, OUTPUT_BUCKET, OUTPUT_PREFIX, PREFIX, output_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ def _look(s3: S3Client, arrivals: list[Arrival]) -> None:
 def _update(s3: S3Client, arrival: Arrival, keys: set[str]) -> None:
     name = arrival.source.name
     stem = name.removesuffix(".csv")
-    arrival.outputs = {output for output in ("parquet", "avro") if f"{stem}.{output}" in keys}
+    arrival.outputs = {output for output in ("parquet", "avro") if output_key(stem, output) in keys}
     if f"_failed/{name}.json" in keys:
         arrival.refusal = str(_read_json(s3, f"_failed/{name}.json").get("reason", "no reason given"))
     elif f"_manifests/{name}.json" in keys:

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from demo import data
-from demo.deploy import ROOT
 from demo.server import PYTHON
+from demo.stack import ROOT
 from tests.conftest import not_installed
 
 
