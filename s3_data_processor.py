@@ -31,12 +31,12 @@ from csv_transcode.s3.reader import open_source
 from csv_transcode.s3.store import MARKER, Condition, ObjectStore
 from csv_transcode.s3.upload import ObjectUpload
 from csv_transcode.s3.watch import log_requests
-from csv_transcode.settings import Settings
 from csv_transcode.s3.wrangler import download_source
+from csv_transcode.settings import Settings
 from csv_transcode.telemetry import get_logger, log_event
 from csv_transcode.tracing import make_tracer
-if TYPE_CHECKING:
 
+if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Executor
 
@@ -118,19 +118,19 @@ class S3DataProcessor:
             parts_max=self._io_threads,
             memory_bytes=self._budget.total_bytes,
         )
+        self._tracer = make_tracer(wanted=settings.traces)
         self._store = self._open_store()
         self._cache = ObjectCache(self._store, self._runtime, settings.cache_size, self._budget.cache_bytes)
-        self._tracer = make_tracer(wanted=settings.traces)
         self._making = self._runtime.condition()
         self._made: _Machinery | None = None
 
     def _open_store(self) -> ObjectStore:
         if get_logger().isEnabledFor(logging.DEBUG):
             log_requests(self._client, self._runtime.clock)
-            self._runtime,
-            owners=self.settings.owners,
         return ObjectStore(
             self._client,
+            self._runtime,
+            owners=self.settings.owners,
             kms_key_id=self.settings.output_kms_key_id,
             watch=self._concurrency,
         )
@@ -226,10 +226,10 @@ class S3DataProcessor:
     def _handle(
         self, invocation: Invocation, deadline: Deadline, on_result: Callable[[ObjectResult], object] | None
     ) -> RunReport:
-        _warn_of_margin(pace.deadline)
-        asked = _Asked(invocation, self._listed, pace.deadline)
         begun = self._runtime.clock()
         pace = Pace(deadline.begun(self.settings.deadline_margin_seconds), self._runtime)
+        _warn_of_margin(pace.deadline)
+        asked = _Asked(invocation, self._listed, pace.deadline)
         results = [ObjectResult(one.key, Outcome.SKIPPED, one.reason) for one in invocation.skipped]
 
         def work(asked_for: EventObject | Skipped) -> ObjectResult:
@@ -366,18 +366,18 @@ class S3DataProcessor:
             parts_gate=fanout.Gate(runtime, self._concurrency.parts),
             budget=budget,
             open_source=self._open_source,
+            tracer=self._tracer,
         )
         return _Machinery(objects, io, pools, ObjectConverter(self.settings, workplace))
+
+    def _threads(self, threads_max: int, name: str) -> Executor:
+        return self._tracer.following(self._runtime.executor(threads_max, name))
 
     def _open_source(
         self, obj: EventObject, if_none_match: str | None, threads: Executor
     ) -> Source | DownloadedSource | None:
-            tracer=self._tracer,
         bucket = self.settings.input_bucket
         if self.settings.use_wrangler:
-    def _threads(self, threads_max: int, name: str) -> Executor:
-        return self._tracer.following(self._runtime.executor(threads_max, name))
-
             return download_source(self._store, bucket, obj.key, if_none_match=if_none_match, client=self._client)
         return open_source(
             self._store,
