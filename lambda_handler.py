@@ -19,7 +19,7 @@ from csv_transcode.telemetry import configure_logging, log_event
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from csv_transcode.events import Invocation
+    from csv_transcode.events import Invocation, MapResults
     from csv_transcode.keys import KeyMap
     from csv_transcode.report import RunReport
 
@@ -45,6 +45,9 @@ class Processor(Protocol):
 
     def handle(self, invocation: Invocation, deadline: Deadline) -> RunReport:
         """Convert what the invocation asks for."""
+
+    def sum_up(self, results: MapResults) -> dict[str, Any]:
+        """Return the summary of a Distributed Map's results."""
 
     def end_invocation(self) -> None:
         """Give back what must not outlive an invocation."""
@@ -84,6 +87,8 @@ class LambdaFunction:
     def _answer(self, event: object, context: object) -> dict[str, Any]:
         processor, logger = self._processor()
         invocation = parse_event(event, processor.key_map)
+        if invocation.map_results is not None:
+            return processor.sum_up(invocation.map_results)
         try:
             report = accounted(invocation, processor.handle(invocation, _deadline(context)))
         finally:

@@ -20,6 +20,7 @@ from csv_transcode.events import EventKind, EventObject, Invocation, Skipped, Sw
 from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
 from csv_transcode.formats.parquet import ParquetEncoder
 from csv_transcode.manifest import fingerprint
+from csv_transcode.map_results import sum_up
 from csv_transcode.memory_budget import MemoryBudget
 from csv_transcode.outputs import ATTEMPT_ID_BYTES, CONTENT_TYPES
 from csv_transcode.pipeline import Pools, read_table
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from mypy_boto3_s3 import S3Client
 
+    from csv_transcode.events import MapResults
     from csv_transcode.keys import KeyMap
     from csv_transcode.s3.reader import Source
     from csv_transcode.s3.store import ListedObject
@@ -249,6 +251,10 @@ class S3DataProcessor:
         order = {one.key: place for place, one in enumerate(invocation.objects)}
         results.sort(key=lambda result: (order.get(result.key, -1), result.key))
         return RunReport(tuple(results), self._runtime.clock() - begun, asked.next(results))
+
+    def sum_up(self, results: MapResults) -> dict[str, Any]:
+        """Return the summary of what became of a Distributed Map's batches; BackfillError where it cannot be had."""
+        return sum_up(results, lambda key: self._store.read(self.settings.output_bucket, key))
 
     def end_invocation(self) -> None:
         """Forget what one invocation has read, so that nothing of it is there for the next."""

@@ -26,6 +26,7 @@
     │   └── DeadlineError           the invocation's time is over, or too short for this; a fresh one has more
     ├── TooLongError                no fresh invocation of this function could finish it in time
     ├── UnexpectedError             a defect of this package, or no memory: of one object, which it must not outlive
+    ├── BackfillError               a backfill that cannot be started, followed, or summed up
     └── FilesFailedError            raised by the handler for an event whose sender must learn of the failure
 
 ``retryable`` says whether the same request may succeed later without anybody changing anything.
@@ -168,6 +169,10 @@ class DeadlineError(RetryableError):
 
 class TooLongError(TranscodeError):
     """At the rate measured, no fresh invocation could finish this: more memory, a longer timeout, or Fargate."""
+
+
+class BackfillError(TranscodeError):
+    """A backfill cannot be started, followed, or summed up; the message says what was asked of whom."""
 
 
 class FilesFailedError(TranscodeError):

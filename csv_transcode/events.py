@@ -29,6 +29,7 @@ from csv_transcode.payloads import (
     ItemBatch,
     Json,
     ListedItem,
+    MapOutput,
     Notification,
     NotificationRecord,
     NotifiedEntity,
@@ -64,6 +65,7 @@ class EventKind(Enum):
     SCHEDULE = "schedule"
     DIRECT = "direct"
     STEP_FUNCTIONS = "Step Functions"
+    MAP_RESULTS = "Step Functions' results"
     S3_BATCH = "S3 Batch Operations"
 
 
@@ -102,12 +104,21 @@ class BatchJob:
 
 
 @dataclass(frozen=True)
+class MapResults:
+    """Where the results of a Distributed Map's batches are: in the object ``key`` of the output bucket, or here."""
+
+    key: str | None = None
+    inline: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True)
 class Invocation:
     """What one event asks for.
 
     A *message* is one of SQS, or a task of S3 Batch Operations: what is answered one by one. ``objects`` holds every
     key once; ``carriers`` has, for keys that came in messages, the ids of all messages that named them. ``malformed``
-    holds (message id, why) of messages that name nothing that could be read; ``message_ids`` all messages.
+    holds (message id, why) of messages that name nothing that could be read; ``message_ids`` all messages. An event
+    with ``map_results`` asks for their sum, and for no conversion.
     """
 
     kind: EventKind
@@ -120,6 +131,7 @@ class Invocation:
     message_ids: tuple[str, ...] = ()
     carriers: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     batch_job: BatchJob | None = None
+    map_results: MapResults | None = None
 
 
 def parse_event(event: object, key_map: KeyMap) -> Invocation:
@@ -256,6 +268,20 @@ def _item(item: ListedItem, key_map: KeyMap) -> EventObject | Skipped:
     return _encoded(item.key, item.bucket, item.size, key_map)
 
 
+def _map_results(payload: Json, key_map: KeyMap) -> Invocation:
+    """Read the output of a Distributed Map: the batches' results, or where under OUTPUT_PREFIX they are."""
+    found = payload["MapResults"]
+    if isinstance(found, list):
+        return Invocation(EventKind.MAP_RESULTS, map_results=MapResults(inline=tuple(found)))
+    written = read_as(found, MapOutput, "MapResults").result_writer_details
+    if written.bucket != key_map.output_bucket or not written.key.startswith(key_map.output_prefix):
+        message = (
+            f"MapResults are at {_shown(written.key)}, expected under {key_map.output_prefix!r} of the output bucket"
+        )
+        raise EventError(message)
+    return Invocation(EventKind.MAP_RESULTS, map_results=MapResults(_bounded(written.key)))
+
+
 def _direct(payload: Json, key_map: KeyMap) -> Invocation:
     """Read a direct invocation: keys one by one, or a listing."""
     call = read_as(payload, DirectCall)
@@ -379,6 +405,7 @@ _ROWS: Final = (
     _Row(EventKind.SCHEDULE, _from_source("aws.events", "aws.scheduler"), _schedule),
     _Row(EventKind.S3_BATCH, _is_s3_batch, _s3_batch),
     _Row(EventKind.STEP_FUNCTIONS, _is_step_functions, _step_functions),
+    _Row(EventKind.MAP_RESULTS, lambda payload: "MapResults" in payload, _map_results),
     _Row(EventKind.DIRECT, _is_direct, _direct),
 )
 _CARRIED: Final = (EventKind.S3_NOTIFICATION, EventKind.EVENTBRIDGE)

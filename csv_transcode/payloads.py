@@ -129,6 +129,35 @@ class ItemBatch(Struct, rename="pascal"):
     items: Annotated[list[ListedItem], Meta(max_length=OBJECTS_MAX)]
 
 
+class WrittenResults(Struct, rename="pascal"):
+    """Where the results of a Distributed Map's batches are: the manifest that names them."""
+
+    bucket: str
+    key: str
+
+
+class MapOutput(Struct, rename="pascal"):
+    """The output of a Distributed Map with a ResultWriter."""
+
+    result_writer_details: WrittenResults
+
+
+class BatchFailure(Struct):
+    """One bad file of a batch."""
+
+    key: str
+    reason: str = ""
+
+
+class BatchReport(Struct):
+    """What the state machine keeps of the function's report on a batch."""
+
+    files: dict[str, int]
+    records: dict[str, int]
+    bytes: dict[str, int]
+    failures: list[BatchFailure]
+
+
 class BatchTask(Struct, rename="camel"):
     """One task of S3 Batch Operations; version 1.0 names the bucket by ARN, 2.0 by name."""
 

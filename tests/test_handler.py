@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator
 
-    from csv_transcode.events import Invocation
+    from csv_transcode.events import Invocation, MapResults
     from csv_transcode.keys import KeyMap
     from csv_transcode.settings import Settings
 
@@ -88,6 +88,9 @@ class FakeProcessor:
         ]
         skipped = [ObjectResult(one.key, Outcome.SKIPPED, one.reason) for one in invocation.skipped]
         return RunReport((*done, *skipped), next=self.what.next)
+
+    def sum_up(self, results: MapResults) -> dict[str, Any]:
+        return {"summed": results}
 
     def end_invocation(self) -> None:
         self.ended += 1

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ATTEMPT_ID: Final = "attempt-id"
 MARKER: Final = "csv-transcode"  # on every object that this package writes: which kind of output it is
 CONFLICT_REPEATS_MAX: Final = 5
+READ_BYTES: Final = 1 << 20
 ARCHIVES: Final = ("GLACIER", "DEEP_ARCHIVE")  # GLACIER_IR is read like any other
 
 
@@ -235,6 +236,15 @@ class ObjectStore:
                 # Not even byte 0 exists, so the object is empty; this answer says neither its ETag nor its version.
                 return self.get(bucket, key, if_none_match=if_none_match, if_match=if_match)
             raise translated(error, request, if_match=if_match is not None) from error
+
+    def read(self, bucket: str, key: str) -> Iterator[bytes]:
+        """Yield an object's bytes as they come; what breaks on the way is a RetryableStoreError."""
+        body = self.get(bucket, key).body
+        try:
+            while piece := body.read1(READ_BYTES):
+                yield piece
+        finally:
+            body.close()
 
     def head(self, bucket: str, key: str) -> StoredObject | None:
         """Return what stands at ``key``; None where nothing does (or the bucket does not exist: HEAD says only 404)."""
