@@ -135,9 +135,9 @@ def _artifact(uri: str) -> bytes:
 
     MiniStack runs functions by the interpreter that it runs in itself, where the product's requirements are installed.
     """
-    if uri.endswith("code.zip"):
+    if "-code" in uri:
         return code_package()
-    if uri.endswith("layer.zip"):
+    if "-layer" in uri:
         return _zipped({"python/README": b"MiniStack's own environment is the layer.\n"})
     return (TEMPLATE.parent / uri).read_bytes()
 
