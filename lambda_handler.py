@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from csv_transcode.deadline import Deadline
@@ -14,14 +15,14 @@ from csv_transcode.errors import RetryableError, TranscodeError
 from csv_transcode.events import parse_event
 from csv_transcode.report import accounted, answer
 from csv_transcode.settings import COLUMN_TYPES_BYTES_MAX, Settings, expected_owners, variables
-from csv_transcode.telemetry import configure_logging, log_event
+from csv_transcode.telemetry import LinesOnly, log_event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from csv_transcode.events import Invocation, MapResults
     from csv_transcode.keys import KeyMap
-    from csv_transcode.report import RunReport
+    from csv_transcode.report import ObjectResult, RunReport
 
 # What the S3 client is made from: another value means another client.
 _CLIENT_VARIABLES: Final = (
@@ -43,8 +44,10 @@ class Processor(Protocol):
     def key_map(self) -> KeyMap:
         """Source key → output keys."""
 
-    def handle(self, invocation: Invocation, deadline: Deadline) -> RunReport:
-        """Convert what the invocation asks for."""
+    def handle(
+        self, invocation: Invocation, deadline: Deadline, *, on_result: Callable[[ObjectResult], object]
+    ) -> RunReport:
+        """Convert what the invocation asks for; ``on_result`` is called with each result as it comes."""
 
     def sum_up(self, results: MapResults) -> dict[str, Any]:
         """Return the summary of a Distributed Map's results."""
@@ -56,19 +59,38 @@ class Processor(Protocol):
         """End the processor's threads."""
 
 
+class Telemetry(Protocol):
+    """Where invocations are to be seen."""
+
+    def begin(self, context: object) -> None:
+        """Take note of the invocation that begins."""
+
+    def configure(self, level: str) -> logging.Logger:
+        """Make the package's logger write lines of at least ``level``."""
+
+    def measure(self, results: Sequence[ObjectResult]) -> None:
+        """Tell what became of the invocation's objects, in figures; must not raise."""
+
+
 class LambdaFunction:
     """One function: the environment, what builds the processor from settings, and the processor once it is built.
 
     ``fetch`` returns the bytes at an ``s3://`` URL, for settings that name one. The processor is kept for as long as
-    the environment that it was built from stays as it is.
+    the environment that it was built from stays as it is. Every invocation is to be seen in ``telemetry``, also one
+    that raises.
     """
 
     def __init__(
-        self, environ: Mapping[str, str], build: Callable[[Settings], Processor], fetch: Callable[[str], bytes]
+        self,
+        environ: Mapping[str, str],
+        build: Callable[[Settings], Processor],
+        fetch: Callable[[str], bytes],
+        telemetry: Callable[[], Telemetry] = LinesOnly,
     ) -> None:
         self._environ = environ
         self._build = build
         self._fetch = fetch
+        self._telemetry = cache(telemetry)  # made when there is something to be seen
         self._built: tuple[tuple[str | None, ...], Processor, logging.Logger] | None = None
 
     def __call__(self, event: object, context: object) -> dict[str, Any]:
@@ -76,21 +98,28 @@ class LambdaFunction:
 
         What may pass by itself is raised as ``RetryableError``, the one name that a state machine has to know.
         """
+        results: list[ObjectResult] = []
+        self._telemetry().begin(context)
         try:
-            return self._answer(event, context)
+            return self._answer(event, context, results)
         except TranscodeError as error:
             if not error.retryable or type(error) is RetryableError:
                 raise
             message = f"{type(error).__name__}: {error}"
             raise RetryableError(message) from error
+        finally:
+            self._telemetry().measure(results)
 
-    def _answer(self, event: object, context: object) -> dict[str, Any]:
+    def _answer(self, event: object, context: object, results: list[ObjectResult]) -> dict[str, Any]:
+        """Answer, and leave in ``results`` what is known of the objects, however this ends."""
         processor, logger = self._processor()
         invocation = parse_event(event, processor.key_map)
         if invocation.map_results is not None:
             return processor.sum_up(invocation.map_results)
         try:
-            report = accounted(invocation, processor.handle(invocation, _deadline(context)))
+            handled = processor.handle(invocation, _deadline(context), on_result=results.append)
+            report = accounted(invocation, handled)
+            results[:] = report.results
         finally:
             processor.end_invocation()
         _log(logger, invocation, report, context)
@@ -101,7 +130,7 @@ class LambdaFunction:
         if self._built is None or self._built[0] != cause:
             self._discard()
             settings = Settings.from_mapping(self._environ, self._fetch)
-            logger = configure_logging(settings.log_level)
+            logger = self._telemetry().configure(settings.log_level)
             for warning in settings.warnings:
                 log_event(logger, logging.WARNING, "settings.doubtful", warning=warning)
             self._built = (cause, self._build(settings), logger)
@@ -132,7 +161,13 @@ def _fetch(url: str) -> bytes:
     return fetch(url, COLUMN_TYPES_BYTES_MAX, expected_owners(os.environ))
 
 
-_FUNCTION: Final = LambdaFunction(os.environ, _build, _fetch)
+def _telemetry() -> Telemetry:
+    from csv_transcode.powertools import Powertools  # noqa: PLC0415 - as above; importing it imports botocore
+
+    return Powertools(os.environ)
+
+
+_FUNCTION: Final = LambdaFunction(os.environ, _build, _fetch, _telemetry)
 
 
 def _deadline(context: object) -> Deadline:

@@ -9,8 +9,13 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from csv_transcode.report import Outcome
+from csv_transcode.stages import AVRO, DECODE, PARQUET, PUBLISH, READ
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from csv_transcode.report import ObjectResult
 
 NAMESPACE: Final = "S3DataProcessor"  # unless POWERTOOLS_METRICS_NAMESPACE says otherwise
 SERVICE: Final = "csv-transcode"  # unless POWERTOOLS_SERVICE_NAME says otherwise
@@ -44,3 +49,47 @@ SECONDS: Final = (FILE_SECONDS, READ_SECONDS, DECODE_SECONDS, PARQUET_SECONDS, A
 UNITS: Final[Mapping[str, str]] = MappingProxyType(
     dict.fromkeys((*FILES, *RECORDS), "Count") | dict.fromkeys(BYTES, "Bytes") | dict.fromkeys(SECONDS, "Seconds")
 )  # of every metric, in CloudWatch's words
+
+_OUTCOMES: Final = MappingProxyType(
+    {
+        Outcome.CONVERTED: FILES_CONVERTED,
+        Outcome.SKIPPED: FILES_SKIPPED,
+        Outcome.FAILED: FILES_FAILED,
+        Outcome.DEFERRED: FILES_DEFERRED,
+    }
+)
+_STAGES: Final = MappingProxyType(
+    {
+        READ: READ_SECONDS,
+        DECODE: DECODE_SECONDS,
+        PARQUET: PARQUET_SECONDS,
+        AVRO: AVRO_SECONDS,
+        PUBLISH: PUBLISH_SECONDS,
+    }
+)
+_DIGITS: Final = 6
+
+
+def totals(results: Iterable[ObjectResult]) -> dict[str, int]:
+    """Return the sums of an invocation, zeros too. Records and bytes are those of conversions."""
+    found = dict.fromkeys((*FILES, *RECORDS, *BYTES), 0)
+    for result in results:
+        if result.outcome in _OUTCOMES:
+            found[_OUTCOMES[result.outcome]] += 1
+        if result.records is not None:
+            found[RECORDS_READ] += result.records.read
+            found[RECORDS_WRITTEN] += result.records.written
+            found[RECORDS_REJECTED] += result.records.rejected
+        if result.outcome is Outcome.CONVERTED:
+            found[BYTES_READ] += result.bytes_read
+            found[BYTES_PARQUET] += result.bytes_parquet
+            found[BYTES_AVRO] += result.bytes_avro
+    return found
+
+
+def seconds(result: ObjectResult) -> dict[str, float]:
+    """Return what one file took, and each stage of it; nothing where it was not converted."""
+    if result.outcome is not Outcome.CONVERTED:
+        return {}
+    spent = {metric: result.stage_seconds.get(stage, 0.0) for stage, metric in _STAGES.items()}
+    return {metric: round(value, _DIGITS) for metric, value in ({FILE_SECONDS: result.seconds} | spent).items()}

@@ -2,6 +2,8 @@
 
 A line has a timestamp, a level, an event (``object.converted``) and that event's fields. Control characters are escaped
 and lengths are capped, so that no key can forge or flood a log. By design no field holds a cell's value.
+
+In the function, ``powertools.py`` adds whose line it is; from the command line and in a library these are all there is.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import TextIO
+
+    from csv_transcode.report import ObjectResult
 
 LOGGER_NAME: Final = "csv_transcode"
 TEXT_SHOWN_MAX: Final = 1024
@@ -23,7 +28,8 @@ TRACE_SHOWN_MAX: Final = 8192
 ITEMS_SHOWN_MAX: Final = 50
 DEPTH_SHOWN_MAX: Final = 3
 WHOLE_BITS_MAX: Final = 64
-_FIELDS: Final = "event_fields"
+_TRACEBACK: Final = "traceback"
+FIELDS: Final = "event_fields"  # the attribute of a record that holds them
 
 
 def get_logger() -> logging.Logger:
@@ -37,14 +43,16 @@ def get_logger() -> logging.Logger:
     return logger
 
 
-def configure_logging(level: str, stream: TextIO | None = None) -> logging.Logger:
+def configure_logging(
+    level: str, stream: TextIO | None = None, formatter: logging.Formatter | None = None
+) -> logging.Logger:
     """Make the package's logger write lines of at least ``level`` to ``stream`` (standard error), and nowhere else.
 
     Called again, it replaces what it did before.
     """
     logger = get_logger()
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(formatter or LineFormatter())
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     # Lambda's own handler on the root logger would write every line a second time, as text.
@@ -56,7 +64,8 @@ def log_event(
     logger: logging.Logger, level: int, event: str, /, *, error: BaseException | None = None, **fields: object
 ) -> None:
     """Log one event with its fields; ``error`` adds its type, message and traceback."""
-    logger.log(level, "%s", event, extra={_FIELDS: fields}, exc_info=error)
+    if logger.isEnabledFor(level):
+        logger.log(level, "%s", event, extra={FIELDS: fields | _told(error)})
 
 
 class LineFormatter(logging.Formatter):
@@ -64,22 +73,47 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, in ASCII, without its line end."""
-        shown: dict[str, Any] = {
+        head = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
-            "event": _shown(record.getMessage()),
+            "event": record.getMessage(),
         }
-        fields = {str(name): _shown(value) for name, value in getattr(record, _FIELDS, {}).items()}
-        if record.exc_info and record.exc_info[1]:
-            fields["error"] = _shown(f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}")
-            fields["traceback"] = _trace(record.exc_info[1])
-        # The first three keep their places and values, whatever fields are called.
-        return json.dumps(shown | fields | shown, ensure_ascii=True)
+        return line(head, getattr(record, FIELDS, {}) | _told(record.exc_info[1] if record.exc_info else None))
 
 
-def _trace(error: BaseException) -> str:
-    """Return the end of the traceback, which is the part that says where."""
-    return "".join(traceback.format_exception(error))[-TRACE_SHOWN_MAX:]
+class LinesOnly:
+    """What is to be seen of a function's invocations: the package's lines, and nothing else."""
+
+    def begin(self, context: object) -> None:
+        """Take note of the invocation that begins."""
+
+    def configure(self, level: str) -> logging.Logger:
+        """Make the package's logger write lines of at least ``level``."""
+        return configure_logging(level)
+
+    def measure(self, results: Iterable[ObjectResult]) -> None:
+        """Tell what became of the invocation's objects, in figures."""
+
+
+def line(head: Mapping[str, object], fields: Mapping[str, object]) -> str:
+    """Return one JSON object, in ASCII, of bounded length.
+
+    What is in ``head`` comes first, and keeps its value, whatever the fields are called.
+    """
+    shown = {name: _shown(value) for name, value in head.items()}
+    told = {str(name): _trace(value) if name == _TRACEBACK else _shown(value) for name, value in fields.items()}
+    return json.dumps(shown | told | shown, ensure_ascii=True)
+
+
+def _told(error: BaseException | None) -> dict[str, object]:
+    if error is None:
+        return {}
+    return {"error": f"{type(error).__name__}: {error}", _TRACEBACK: "".join(traceback.format_exception(error))}
+
+
+def _trace(text: object) -> str:
+    """Return the end of a traceback, which is the part that says where."""
+    return str(text)[-TRACE_SHOWN_MAX:]
 
 
 def _shown(value: object, depth: int = 0) -> Any:  # noqa: ANN401 - whatever JSON can say

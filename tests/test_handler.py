@@ -31,7 +31,7 @@ from lambda_handler import LambdaFunction
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from csv_transcode.events import Invocation, MapResults
     from csv_transcode.keys import KeyMap
@@ -75,7 +75,9 @@ class FakeProcessor:
     def key_map(self) -> KeyMap:
         return self.settings.key_map
 
-    def handle(self, invocation: Invocation, deadline: Deadline) -> RunReport:
+    def handle(
+        self, invocation: Invocation, deadline: Deadline, *, on_result: Callable[[ObjectResult], object]
+    ) -> RunReport:
         self.handled.append(invocation)
         self.remaining_seconds.append(deadline.remaining_seconds())
         if self.error:
@@ -86,6 +88,8 @@ class FakeProcessor:
             for key, outcome in outcomes.items()
             if outcome
         ]
+        for one in done:
+            on_result(one)
         skipped = [ObjectResult(one.key, Outcome.SKIPPED, one.reason) for one in invocation.skipped]
         return RunReport((*done, *skipped), next=self.what.next)
 

@@ -40,18 +40,19 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("decode", "formats", "s3", "local"),
     (
         *("deadline", "events", "keys", "manifest", "map_results", "memory_budget", "metrics", "payloads", "report"),
-        *("setting_kinds", "settings", "stages", "telemetry", "tracing"),
+        *("powertools", "setting_kinds", "settings", "stages", "telemetry", "tracing"),
     ),
     ("errors", "runtime", "schema"),
     ("charsets", "rejects"),
 )
 CORE: Final = LAYERS[-3]
-ONLY_FOR: Final = {"local": "cli"}  # what one module alone may import
+ONLY_FOR: Final = {"local": "cli", "powertools": "lambda_handler"}  # what one module alone may import
 BYTES_ONLY: Final = ("decode", "formats")  # take bytes or batches and give bytes or batches
 MAY_KNOW_BYTES_ONLY: Final = ("charsets", "errors", "rejects", "schema")
 
 AWS_SDK: Final = ("boto3", "botocore", "s3transfer", "awscrt")
 SLOW_TO_IMPORT: Final = ("pandas", "awswrangler")
+AT_HOME: Final = {"aws_lambda_powertools": "powertools", "opentelemetry": "tracing"}  # in one module each
 CLOCK_CHANCE_THREADS: Final = (
     "threading",
     "_thread",
@@ -159,6 +160,12 @@ def only_s3_knows_the_sdk(module: Module) -> Iterator[str]:
             yield module.at(used.node, f"{used.top} belongs in {PACKAGE}/s3")
 
 
+def logs_metrics_and_traces_have_one_module_each(module: Module) -> Iterator[str]:
+    for used in imports(module):
+        if used.top in AT_HOME and module.area != AT_HOME[used.top]:
+            yield module.at(used.node, f"{used.top} belongs in {PACKAGE}/{AT_HOME[used.top]}.py")
+
+
 def slow_imports_are_deferred(module: Module) -> Iterator[str]:
     for used in imports(module):
         if used.top in SLOW_TO_IMPORT and not (used.deferred or used.for_types):
@@ -203,6 +210,7 @@ RULES: Final[tuple[Callable[[Module], Iterator[str]], ...]] = (
     arrows_point_inwards,
     decode_and_formats_know_bytes_only,
     only_s3_knows_the_sdk,
+    logs_metrics_and_traces_have_one_module_each,
     slow_imports_are_deferred,
     clock_chance_and_threads_come_from_the_runtime,
     only_the_doors_read_the_environment,
@@ -402,6 +410,9 @@ BROKEN: Final[tuple[tuple[Callable[[Module], Iterator[str]], str, str], ...]] = 
     ),
     (only_s3_knows_the_sdk, "csv_transcode/pipeline.py", "def f():\n    import boto3"),
     (only_s3_knows_the_sdk, "s3_data_processor.py", "from botocore.exceptions import ClientError"),
+    (logs_metrics_and_traces_have_one_module_each, "lambda_handler.py", "from aws_lambda_powertools import Logger"),
+    (logs_metrics_and_traces_have_one_module_each, "csv_transcode/pipeline.py", "from opentelemetry import trace"),
+    (arrows_point_inwards, "csv_transcode/telemetry.py", "from csv_transcode.powertools import Powertools"),
     (slow_imports_are_deferred, "s3_data_processor.py", "import pandas as pd"),
     (slow_imports_are_deferred, "csv_transcode/s3/fetch.py", "if sys.version_info:\n    from awswrangler import s3"),
     (clock_chance_and_threads_come_from_the_runtime, "csv_transcode/fanout.py", "import time"),
