@@ -32,7 +32,7 @@ from csv_transcode.pipeline import REJECTS, Pools, transcode
 from csv_transcode.report import ObjectResult, Outcome, RunReport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from csv_transcode.cli.call import Call
     from csv_transcode.cli.options import Asked
@@ -125,12 +125,20 @@ def _convert_in_s3(asked: Asked, source: tuple[str, str], call: Call) -> int:
     return FAILED if report.having(Outcome.FAILED) else OK
 
 
-def converted(asked: Asked, call: Call, meter: Meter, *, force: bool = False, dry_run: bool = False) -> RunReport:
-    """Convert what is asked for in S3, and say so as it goes."""
+def converted(
+    asked: Asked,
+    call: Call,
+    meter: Meter | None = None,
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+    on_result: Callable[[ObjectResult], object] | None = None,
+) -> RunReport:
+    """Convert what is asked for in S3, and tell ``on_result`` (the screen) as it goes."""
     from csv_transcode.cli.metered import MeteredProcessor  # noqa: PLC0415 -- the S3 client, which files do not need
 
     with MeteredProcessor(asked.settings, meter) as processor:
-        return processor.run(asked.keys, force=force, dry_run=dry_run, on_result=call.screen.result)
+        return processor.run(asked.keys, force=force, dry_run=dry_run, on_result=on_result or call.screen.result)
 
 
 def whole(report: RunReport) -> dict[str, Any]:
@@ -172,7 +180,16 @@ class _Written:
         counts = RecordCounts(done.written + done.rejected, done.written, done.rejected) if done else None
         parquet, avro = (files[form].bytes_written if form in files else 0 for form in FORMATS)
         reason = None if done else "empty: it holds no record, and no header"
-        result = ObjectResult(source, outcome, reason, counts, self.seconds, self.size, parquet, avro)
+        result = ObjectResult(
+            source,
+            outcome,
+            reason,
+            counts,
+            self.seconds,
+            bytes_read=self.size,
+            bytes_parquet=parquet,
+            bytes_avro=avro,
+        )
         described = result.to_dict()
         if done is not None:
             described |= described_source(done.dialect, done.schema)

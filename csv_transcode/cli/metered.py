@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class MeteredProcessor(S3DataProcessor):
-    """A processor whose sources tell ``meter`` of every byte that is read of them."""
+    """A processor whose sources tell ``meter``, if there is one, of every byte that is read of them."""
 
-    def __init__(self, settings: Settings, meter: Meter) -> None:
+    def __init__(self, settings: Settings, meter: Meter | None) -> None:
         super().__init__(settings.input_bucket, settings.output_bucket, settings=settings)
         self._meter = meter
 
@@ -29,6 +29,8 @@ class MeteredProcessor(S3DataProcessor):
         self, obj: EventObject, if_none_match: str | None, threads: Executor
     ) -> Source | DownloadedSource | None:
         source = super()._open_source(obj, if_none_match, threads)
+        if self._meter is None:
+            return source
         if source is None:
             self._meter.add(obj.size or 0)  # it stands converted
             return None

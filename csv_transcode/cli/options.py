@@ -26,6 +26,7 @@ FOR_S3_TARGETS: Final = (
     *("KEY_TEMPLATE", "MAX_WORKERS", "USE_WRANGLER", "LOG_LEVEL", "TRACES", "SOURCE_SUFFIXES", "MEMORY_BUDGET_MB"),
     *("EXPECTED_OUTPUT_BUCKET_OWNER", "OUTPUT_KMS_KEY_ID"),
 )
+FOR_OUTPUTS: Final = ("OUTPUT_FORMATS", "PARQUET_COMPRESSION", "AVRO_CODEC")
 FOR_S3: Final = (
     *("RETRIES_MAX", "RETRY_BUDGET", "CONNECT_TIMEOUT_SECONDS", "READ_TIMEOUT_SECONDS", "PART_BYTES_MAX"),
     "EXPECTED_INPUT_BUCKET_OWNER",
@@ -133,10 +134,12 @@ def given(pairs: Iterable[str], *, one_object: bool) -> dict[str, str]:
     return chosen
 
 
-def require_use(given: Iterable[str], *, from_s3: bool, to_s3: bool) -> None:
+def require_use(given: Iterable[str], *, from_s3: bool, to_s3: bool, writes: bool = True) -> None:
     """Refuse a setting that is given and would change nothing. The environment is the function's, and may hold any."""
     uses = dict.fromkeys(FOR_PROGRAMS, "programs that call read_s3_file")
     uses |= dict.fromkeys(FOR_LAMBDA, "the function in Lambda, which has a deadline")
+    if not writes:
+        uses |= dict.fromkeys(FOR_OUTPUTS, "outputs, and none is written")
     if not to_s3:
         uses |= dict.fromkeys(FOR_S3_TARGETS, "S3 targets")
     if not from_s3:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import io
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from csv_transcode.cli.screen import MEGABYTE
-from csv_transcode.errors import ObjectNotFoundError
+from csv_transcode.errors import ObjectNotFoundError, PreconditionFailedError
 from csv_transcode.local import read_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
     from contextlib import ExitStack
 
     from csv_transcode.cli.options import Asked
     from csv_transcode.cli.screen import Screen
+    from csv_transcode.manifest import SourceRef
     from csv_transcode.runtime import Runtime
+    from csv_transcode.s3.reader import Source
     from csv_transcode.s3.store import ObjectStore
     from csv_transcode.settings import Settings
 
 HEADS_MAX: Final = 1_000  # of keys given one by one: more of them are converted without a total
 LISTED_SAID: Final = 10_000
+WHOLE_BYTES_MAX: Final = 16 << 20  # of an output: a larger one is read in ranges
+AHEAD_BYTES: Final = 4 << 20
 
 
 def open_chunks(
@@ -77,3 +84,82 @@ def bytes_of(asked: Asked, store: ObjectStore, screen: Screen) -> int:
         if number % LISTED_SAID == 0:
             screen.move(f"listed {number:,} objects, {total / MEGABYTE:,.0f} MB of sources")
     return total
+
+
+class ObjectReader:
+    """Objects of one version, read as streams and as files, in bounded memory; what has changed raises."""
+
+    def __init__(self, store: ObjectStore, settings: Settings, executor: Executor) -> None:
+        self._store = store
+        self._settings = settings
+        self._executor = executor
+
+    def source(self, ref: SourceRef, version_id: str | None) -> Source:
+        """Return the source that ``ref`` names: the newest version, or that with ``version_id``."""
+        store = self._store if version_id is None else self._store.of_version(version_id)
+        return self._open(store, ref.bucket, ref.key, ref.etag)
+
+    def chunks(self, bucket: str, key: str, etag: str) -> Iterator[bytes]:
+        """Yield the bytes of the object that has this ETag."""
+        with self._open(self._store, bucket, key, etag) as opened:
+            yield from opened.chunks()
+
+    def file(self, bucket: str, key: str, etag: str, size: int) -> IO[bytes]:
+        """Return the object that has this ETag as a file: small ones in memory, of large ones what is asked for."""
+        if size <= WHOLE_BYTES_MAX:
+            return io.BytesIO(b"".join(self.chunks(bucket, key, etag)))
+        return io.BufferedReader(_RangedObject(self._store, bucket, key, etag, size), AHEAD_BYTES)
+
+    def _open(self, store: ObjectStore, bucket: str, key: str, etag: str) -> Source:
+        from csv_transcode.s3.reader import open_source  # noqa: PLC0415 -- as above
+
+        opened = open_source(
+            store,
+            bucket,
+            key,
+            size_hint=None,
+            if_none_match=None,
+            part_bytes=self._settings.part_bytes,
+            executor=self._executor,
+        )
+        assert opened is not None  # noqa: S101 -- only If-None-Match makes it None
+        if opened.etag != etag:
+            opened.close()
+            message = f"s3://{bucket}/{key} has the ETag {opened.etag} by now, {etag} was expected"
+            raise PreconditionFailedError(message)
+        return opened
+
+
+class _RangedObject(io.RawIOBase):
+    """One version of an object as a file that can be read anywhere: a request a read."""
+
+    def __init__(self, store: ObjectStore, bucket: str, key: str, etag: str, size: int) -> None:
+        self._get = partial(store.get, bucket, key, if_match=etag)
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 -- a writable buffer
+        wanted = min(len(buffer), self._size - self._at)
+        if wanted <= 0:
+            return 0
+        body = self._get(byte_range=(self._at, self._at + wanted)).body
+        try:
+            data = body.read(wanted)
+        finally:
+            body.close()
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)

@@ -162,6 +162,18 @@ def decide(name: str, evidence: ColumnEvidence, rules: TypeRules) -> Column:
     return Column(name, STRING, None, _ruled_out(ruling, STRING))
 
 
+def ruled_out_each(column: Column, evidence: ColumnEvidence, rules: TypeRules) -> dict[str, int]:
+    """Return every type narrower than that of ``column``, and the first record (from 1) that rules it out.
+
+    ``evidence`` is what has decided the column; one whose type was given, or that has no value, rules nothing out.
+    """
+    if evidence.value == NEVER:
+        return {}
+    ruling = _with_unspoken(Ruling.of(evidence, rules), evidence)
+    first = {name: getattr(ruling, name) for name in NARROWER[column.type.name]}
+    return {name: record + 1 for name, record in first.items() if record != NEVER}
+
+
 def _with_unspoken(ruling: Ruling, evidence: ColumnEvidence) -> Ruling:
     """Rule out, at the first value, what no value speaks for: double and decimal without a point anywhere.
 

@@ -7,6 +7,7 @@ their way out, and come back as S3 has them.
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, overload
@@ -167,8 +168,15 @@ class ObjectStore:
         self._encryption: dict[str, Any] = (
             {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
         )
+        self._version: dict[str, str] = {}
         if watch is not None:
             tell(client, watch, runtime.clock)
+
+    def of_version(self, version_id: str) -> ObjectStore:
+        """Return this store as it is for one older version of one object: its GETs ask for that."""
+        store = copy(self)
+        store._version = {"VersionId": version_id}  # noqa: SLF001 -- its own
+        return store
 
     def owned(self, bucket: str) -> dict[str, Any]:
         """Return ``bucket``, and the account that must own it if one is expected, as a request says it."""
@@ -228,7 +236,8 @@ class ObjectStore:
         ranged = _given(Range=byte_range and f"bytes={byte_range[0]}-{byte_range[1] - 1}")
         request = _request("GetObject", bucket, key)
         try:
-            return _got(self._client.get_object(**self.owned(bucket), Key=key, **pinned, **ranged), request)
+            asked = {**self.owned(bucket), **self._version, **pinned, **ranged}
+            return _got(self._client.get_object(Key=key, **asked), request)
         except foreign_errors() as error:
             if status_of(error) == HTTPStatus.NOT_MODIFIED:
                 return None
