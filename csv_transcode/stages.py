@@ -87,9 +87,11 @@ class Stages:
             waiting = iter(chunks)
             while True:
                 begun = self._clock()
-                with self.at(READ):
-                    chunk = next(waiting, None)
-                self._leave(DECODE, begun - self._clock())
+                try:
+                    with self.at(READ):
+                        chunk = next(waiting, None)
+                finally:
+                    self._leave(DECODE, begun - self._clock())
                 if chunk is None:
                     return
                 yield chunk

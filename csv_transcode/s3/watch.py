@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -52,17 +53,6 @@ def tell(client: S3Client, watch: Watch, clock: Callable[[], float]) -> None:
     client.meta.events.register("response-received.s3", response_received)
 
 
-class _Asked:
-    """One request, from when it is asked for, with all its repetitions."""
-
-    def __init__(self, params: Mapping[str, Any], begun: float) -> None:
-        self.bucket = params.get("Bucket")
-        self.key = params.get("Key", params.get("Prefix"))
-        self.begun = begun
-        self.attempts = 0
-        self.sent_bytes = 0
-
-
 def log_requests(client: S3Client, clock: Callable[[], float]) -> None:
     """Log every request of ``client`` from now on, at DEBUG, when its answer's head is there, or none will come.
 
@@ -71,56 +61,55 @@ def log_requests(client: S3Client, clock: Callable[[], float]) -> None:
     """
 
     def asked_for(params: Mapping[str, Any], context: dict[str, Any], **_: object) -> None:
-        context[_ASKED] = _Asked(params, clock())
+        body = params.get("Body")
+        sent_bytes = len(body) if isinstance(body, bytes | bytearray | memoryview) else 0
+        context[_ASKED] = _Asked(params.get("Bucket"), params.get("Key", params.get("Prefix")), sent_bytes, clock())
 
     def attempted(request: Any, **_: object) -> None:  # noqa: ANN401 (botocore has no types)
-        asked = request.context.get(_ASKED)
-        if asked is not None:
-            asked.attempts += 1
-            asked.sent_bytes = int(request.headers.get("Content-Length", 0) or 0)
+        request.context[_ASKED].attempts += 1
 
     def answered(http_response: Any, model: Any, context: dict[str, Any], **_: object) -> None:  # noqa: ANN401 (as above)
         length = int(http_response.headers.get("Content-Length") or 0) if model.name == "GetObject" else 0
-        _log_request(context, model.name, clock(), status=http_response.status_code, length=length)
+        context[_ASKED].log(model.name, clock(), status=http_response.status_code, length=length)
 
     def unanswered(exception: BaseException, event_name: str, context: dict[str, Any], **_: object) -> None:
-        _log_request(context, event_name.rpartition(".")[2], clock(), reason=type(exception).__name__)
+        context[_ASKED].log(event_name.rpartition(".")[2], clock(), reason=type(exception).__name__)
 
-    events = client.meta.events
     for name, handler in (
-        ("before-parameter-build.s3", asked_for),
+        ("provide-client-params.s3", asked_for),  # as they were given: the SDK makes a file of a body
         ("request-created.s3", attempted),
         ("after-call.s3", answered),
         ("after-call-error.s3", unanswered),
     ):
-        events.register(name, handler, unique_id=f"{_LOGGED}-{name}")
+        client.meta.events.register(name, handler, unique_id=f"{_LOGGED}-{name}")
 
 
-def _log_request(
-    context: Mapping[str, Any],
-    operation: str,
-    now: float,
-    *,
-    status: int | None = None,
-    length: int = 0,
-    reason: str | None = None,
-) -> None:
-    asked = context.get(_ASKED)
-    if asked is None:  # it was under way when this was turned on
-        return
-    log_event(
-        get_logger(),
-        logging.DEBUG,
-        "s3.request",
-        operation=operation,
-        bucket=asked.bucket,
-        key=asked.key,
-        status=status,
-        attempts=asked.attempts,
-        seconds=round(now - asked.begun, 6),
-        bytes=asked.sent_bytes or length,
-        reason=reason,
-    )
+@dataclass
+class _Asked:
+    """One request with all its repetitions, from when it is asked for."""
+
+    bucket: str | None
+    key: str | None  # or a listing's prefix
+    sent_bytes: int
+    begun: float
+    attempts: int = 0
+
+    def log(
+        self, operation: str, now: float, *, status: int | None = None, length: int = 0, reason: str | None = None
+    ) -> None:
+        log_event(
+            get_logger(),
+            logging.DEBUG,
+            "s3.request",
+            operation=operation,
+            bucket=self.bucket,
+            key=self.key,
+            status=status,
+            attempts=self.attempts,
+            seconds=round(now - self.begun, 6),
+            bytes=self.sent_bytes or length,
+            reason=reason,
+        )
 
 
 def _throttled(status: int, parsed: dict[str, Any] | None) -> bool:
