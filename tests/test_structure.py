@@ -37,20 +37,24 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("conversion",),
     ("outputs",),
     ("concurrency", "fanout", "pipeline", "commit", "frames"),
-    ("decode", "formats", "s3", "local"),
+    ("decode", "formats", "s3", "aws", "local"),
     (
-        *("deadline", "events", "keys", "manifest", "map_results", "memory_budget", "metrics", "payloads", "report"),
+        *("backfill", "backfill_plan", "deadline", "events", "keys", "manifest", "map_results", "memory_budget"),
+        *("metrics", "payloads", "report"),
         *("powertools", "setting_kinds", "settings", "stages", "telemetry", "tracing"),
     ),
     ("errors", "runtime", "schema"),
     ("charsets", "rejects"),
 )
 CORE: Final = LAYERS[-3]
-ONLY_FOR: Final = {"local": "cli", "powertools": "lambda_handler"}  # what one module alone may import
+ONLY_FOR: Final = {"aws": "cli", "local": "cli", "powertools": "lambda_handler"}  # what one module alone may import
 BYTES_ONLY: Final = ("decode", "formats")  # take bytes or batches and give bytes or batches
 MAY_KNOW_BYTES_ONLY: Final = ("charsets", "errors", "rejects", "schema")
 
 AWS_SDK: Final = ("boto3", "botocore", "s3transfer", "awscrt")
+# What a conversion asks of S3, and what only the command line asks, of Step Functions and the like: the function, whose
+# start counts, loads one of them.
+SDK_ADAPTERS: Final = ("s3", "aws")
 SLOW_TO_IMPORT: Final = ("pandas", "awswrangler")
 AT_HOME: Final = {"aws_lambda_powertools": "powertools", "opentelemetry": "tracing"}  # in one module each
 CLOCK_CHANCE_THREADS: Final = (
@@ -154,10 +158,10 @@ def decode_and_formats_know_bytes_only(module: Module) -> Iterator[str]:
             yield module.at(used.node, f"{module.area} knows no {used.top}: bytes in, bytes out")
 
 
-def only_s3_knows_the_sdk(module: Module) -> Iterator[str]:
+def only_the_adapters_know_the_sdk(module: Module) -> Iterator[str]:
     for used in imports(module):
-        if used.top in AWS_SDK and module.area != "s3":
-            yield module.at(used.node, f"{used.top} belongs in {PACKAGE}/s3")
+        if used.top in AWS_SDK and module.area not in SDK_ADAPTERS:
+            yield module.at(used.node, f"{used.top} belongs in {PACKAGE}/{' or '.join(SDK_ADAPTERS)}")
 
 
 def logs_metrics_and_traces_have_one_module_each(module: Module) -> Iterator[str]:
@@ -209,7 +213,7 @@ def modules_say_what_they_are(module: Module) -> Iterator[str]:
 RULES: Final[tuple[Callable[[Module], Iterator[str]], ...]] = (
     arrows_point_inwards,
     decode_and_formats_know_bytes_only,
-    only_s3_knows_the_sdk,
+    only_the_adapters_know_the_sdk,
     logs_metrics_and_traces_have_one_module_each,
     slow_imports_are_deferred,
     clock_chance_and_threads_come_from_the_runtime,
@@ -408,8 +412,10 @@ BROKEN: Final[tuple[tuple[Callable[[Module], Iterator[str]], str, str], ...]] = 
         "csv_transcode/formats/avro/codecs.py",
         "from csv_transcode.settings import Settings",
     ),
-    (only_s3_knows_the_sdk, "csv_transcode/pipeline.py", "def f():\n    import boto3"),
-    (only_s3_knows_the_sdk, "s3_data_processor.py", "from botocore.exceptions import ClientError"),
+    (only_the_adapters_know_the_sdk, "csv_transcode/pipeline.py", "def f():\n    import boto3"),
+    (only_the_adapters_know_the_sdk, "csv_transcode/cli/backfill.py", "import botocore.session"),
+    (arrows_point_inwards, "s3_data_processor.py", "from csv_transcode.aws.backfills import Backfills"),
+    (only_the_adapters_know_the_sdk, "s3_data_processor.py", "from botocore.exceptions import ClientError"),
     (logs_metrics_and_traces_have_one_module_each, "lambda_handler.py", "from aws_lambda_powertools import Logger"),
     (logs_metrics_and_traces_have_one_module_each, "csv_transcode/pipeline.py", "from opentelemetry import trace"),
     (arrows_point_inwards, "csv_transcode/telemetry.py", "from csv_transcode.powertools import Powertools"),
@@ -431,7 +437,8 @@ FINE: Final[tuple[tuple[Callable[[Module], Iterator[str]], str, str], ...]] = (
     (slow_imports_are_deferred, "s3_data_processor.py", "def f():\n    import pandas"),
     (slow_imports_are_deferred, "s3_data_processor.py", "if TYPE_CHECKING:\n    import pandas"),
     (only_the_doors_read_the_environment, "lambda_handler.py", "import os\nhome = os.environ['HOME']"),
-    (only_s3_knows_the_sdk, "csv_transcode/s3/client.py", "import boto3"),
+    (only_the_adapters_know_the_sdk, "csv_transcode/s3/client.py", "import boto3"),
+    (only_the_adapters_know_the_sdk, "csv_transcode/aws/backfills.py", "import boto3"),
     (arrows_point_inwards, "csv_transcode/cli/convert.py", "from csv_transcode.local import LocalTarget"),
     (functions_fit_on_a_screen, "csv_transcode/keys.py", "def f():\n" + "    pass\n" * 49),
 )

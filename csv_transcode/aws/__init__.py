@@ -1,0 +1,1 @@
+"""What a backfill asks of AWS beside S3: Step Functions, CloudFormation and Lambda."""
