@@ -2,6 +2,8 @@
 PYTHON ?= python3
 FUZZ_MINUTES ?= 30
 SIMULATIONS ?= 100000
+ARCH ?= arm64 x86_64
+PYTHON_VERSION ?= 3.13
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 BIN := .venv/bin
@@ -17,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .PHONY: help
 help:  # The list itself is taken from the comments behind the verbs.
 	@echo "make VERB    (PYTHON=$(PYTHON) makes the environments, JOBS=$(JOBS) tests run at a time)"
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: demo
 demo: .venv/stamp .venv-emulators/stamp  ## deploy to an AWS on this machine, convert real files, compare every cell
@@ -66,6 +68,18 @@ simulate: .venv/stamp  ## SIMULATIONS (100,000) seeded runs of the handler again
 .PHONY: guards
 guards: .venv/stamp  ## take one guard at a time out of a copy of the package, and see that a check turns red
 	$(BIN)/python -m tests.simulation.guards --jobs $(JOBS)
+
+.PHONY: package
+package: .venv/stamp  ## the zips for Lambda, in dist/: ARCH="arm64 x86_64", PYTHON_VERSION=3.13, SLIM=1 without pandas and awswrangler
+	$(BIN)/python -m infra.package build $(ARCH:%=--arch %) --python $(PYTHON_VERSION) $(if $(SLIM),--slim)
+
+.PHONY: package-check
+package-check: .venv/stamp .venv-emulators/stamp  ## build for this machine, and convert from the unzipped folder alone; SLIM=1
+	$(BIN)/python -m infra.package check $(if $(SLIM),--slim)
+
+.PHONY: package-lock
+package-lock: .venv/stamp  ## lock the wheels of requirements.txt for Lambda anew, by their hashes
+	$(BIN)/python -m infra.package lock
 
 .PHONY: clean
 clean:  ## take away everything that the verbs above have made
