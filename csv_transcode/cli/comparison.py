@@ -24,9 +24,10 @@ TEXT_SHOWN_MAX: Final = 200
 
 @dataclass(frozen=True)
 class Column:
-    """What a column is to be: its name, type and spelling, as a manifest's schema has them."""
+    """What a column is to be: its names, type and spelling, as a manifest's schema has them."""
 
     name: str
+    avro_name: str
     type: str
     spelling: Mapping[str, Any] | None = None
 
@@ -102,18 +103,28 @@ class Comparison:
         for rows in alive:
             self._require_end(rows)
 
+    def require_originals(self, header: Sequence[str], outputs: Sequence[Rows]) -> None:
+        """Note where an output does not say the header's own name, beside one that could not be it."""
+        for rows in outputs:
+            for index, (found, column) in enumerate(zip(rows.originals or (), self._columns, strict=False)):
+                original = (header[index] if index < len(header) else "") or column.name
+                if found != (None if original == column.avro_name else original):
+                    self.note(
+                        f"{rows.format}: column {index + 1} says it was {found!r} in the source, not {original!r}"
+                    )
+
     def note(self, problem: str) -> None:
         """Note what differs beside cells."""
         self.findings.problems.append(problem)
 
     def _has_columns(self, rows: Rows) -> bool:
-        names = [column.name for column in self._columns]
+        names = [column.avro_name if rows.format == "avro" else column.name for column in self._columns]
         if len(rows.names) != len(names):
             self.note(f"{rows.format}: {len(rows.names)} columns, expected {len(names)}")
             return False
-        if rows.format == "parquet" and rows.names != names:
+        if rows.names != names:
             odd = next(index for index, name in enumerate(names) if rows.names[index] != name)
-            self.note(f"parquet: column {odd + 1} is {rows.names[odd]!r}, expected {names[odd]!r}")
+            self.note(f"{rows.format}: column {odd + 1} is {rows.names[odd]!r}, expected {names[odd]!r}")
             return False
         for column, kind in zip(self._columns, rows.types, strict=True):
             if not _is_of_type(column.type, str(kind)):

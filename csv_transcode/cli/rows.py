@@ -32,10 +32,14 @@ class UnreadableError(Exception):
 
 
 class Rows(Protocol):
-    """An output's rows; ``names`` and Arrow ``types`` are of its columns, ``written`` as its own schema says them."""
+    """An output's rows; ``names`` and Arrow ``types`` are of its columns, ``taken`` counts the rows so far.
+
+    ``originals`` are the names that the outputs' own could not be, where the format says them: None where it does not.
+    """
 
     format: str
     names: list[str]
+    originals: list[str | None] | None
     types: list[pa.DataType]
     taken: int
 
@@ -60,6 +64,7 @@ class ParquetRows:
     """What pyarrow reads, which holds every page against its checksum."""
 
     format = "parquet"
+    originals: list[str | None] | None
 
     def __init__(self, file: IO[bytes]) -> None:
         with _reading("Parquet"):
@@ -67,6 +72,7 @@ class ParquetRows:
             schema = self._file.schema_arrow
             self._batches = self._file.iter_batches(BATCH_ROWS)
         self.names = schema.names
+        self.originals = None
         self.types = list(schema.types)
         self.taken = 0
         self._empty = pa.Table.from_batches([], schema)
@@ -86,6 +92,7 @@ class AvroRows:
     """What fastavro reads, under the types of the schema in the object."""
 
     format = "avro"
+    originals: list[str | None] | None
 
     def __init__(self, file: IO[bytes]) -> None:
         with _reading("Avro"):
@@ -93,8 +100,8 @@ class AvroRows:
             schema: Any = self._records.writer_schema
             fields = schema["fields"]
             self.types = [_arrow_type(field["type"]) for field in fields]
-        self.fields = [field["name"] for field in fields]
-        self.names = [field.get("doc", field["name"]) for field in fields]  # the original, where Avro cannot have it
+        self.names = [field["name"] for field in fields]
+        self.originals = [field.get("doc") for field in fields]
         self.taken = 0
 
     def take(self, count: int) -> list[pa.Array[Any]]:
@@ -102,7 +109,7 @@ class AvroRows:
         with _reading("Avro"):
             rows = list(islice(self._records, count))
             self.taken += len(rows)
-            pairs = zip(self.fields, self.types, strict=True)
+            pairs = zip(self.names, self.types, strict=True)
             return [pa.array([row[name] for row in rows], kind) for name, kind in pairs]
 
 

@@ -59,6 +59,7 @@ class SourceRecords:
         self, text: Iterator[bytes], dialect: Dialect, names: Sequence[str], limits: DecompressionLimits
     ) -> None:
         self._dialect = dialect
+        self.header: tuple[str, ...] = ()  # as the source has it, once the first batch has been read
         self._names = list(names)
         reading = Reading(null_values=dialect.null_values, limits=limits, cuts=Cuts(record_bytes_max=RECORD_BYTES_MAX))
         self._decoder = StripeDecoder(self._names, dialect, TypeRules(strings_only=True))
@@ -89,7 +90,8 @@ class SourceRecords:
     def _require_header(self, stripe: Stripe) -> None:
         data = b"".join(block.data for block in stripe.blocks)
         header = next(record for record in strict.scan(data, 0, self._dialect, final=True) if record.fields)
-        found = column_names([field.decode() for field in header.fields])
+        self.header = tuple(field.decode() for field in header.fields)
+        found = column_names(self.header)
         if found != self._names:
             message = f"the header says {_shortened(found)}, the columns are {_shortened(self._names)}"
             raise MismatchError(message)

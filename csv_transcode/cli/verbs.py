@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from csv_transcode import __version__
-from csv_transcode.cli import convert, plan, schema, verify
+from csv_transcode.cli import backfill, convert, failed, plan, rejects, schema, verify
 from csv_transcode.cli.call import FAILED, INTERRUPTED, MISUSED, UNREAD, Call
 from csv_transcode.cli.options import DESCRIPTION
 from csv_transcode.cli.screen import OutputClosedError, Screen, shown
@@ -23,7 +23,7 @@ from csv_transcode.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-VERBS: Final = (convert, plan, schema, verify)
+VERBS: Final = (schema, plan, convert, verify, rejects, failed, backfill)
 EPILOG: Final = """\
 examples
   python -m csv_transcode schema day.csv

@@ -22,6 +22,7 @@ from csv_transcode.commit import read_manifest
 from csv_transcode.conversion import plan_of
 from csv_transcode.decode.dialect import Dialect
 from csv_transcode.errors import ConservationError, SettingsError, SourceError, TranscodeError
+from csv_transcode.formats.avro.schema import avro_names
 from csv_transcode.keys import SIDECARS
 from csv_transcode.local import read_chunks
 from csv_transcode.pipeline import REJECTS, Pools
@@ -175,7 +176,9 @@ class _Comparing:
                 self.note(f"{name}: {error}")
         try:
             left = without(text_of(chunks, self._dialect, self._limits), self.numbers.noting(rejects))
-            self._comparison.run(SourceRecords(left, self._dialect, self._names, self._limits).batches(), opened)
+            records = SourceRecords(left, self._dialect, self._names, self._limits)
+            self._comparison.run(records.batches(), opened)
+            self._comparison.require_originals(records.header, opened)
         except (MismatchError, SourceError) as error:
             self.note(f"source: {error}")
 
@@ -204,7 +207,11 @@ def _local(call: Call) -> Iterator[Verdict]:
         if found is None:
             yield Verdict(options.source, SKIPPED, "empty: it holds no record, and no header")
             return
-        columns = tuple(Column(column.name, str(column.type), column.spelling) for column in found.schema.columns)
+        avro = avro_names([column.name for column in found.schema.columns])
+        columns = tuple(
+            Column(column.name, name, str(column.type), column.spelling)
+            for column, name in zip(found.schema.columns, avro, strict=True)
+        )
         files = [(str(path), stack.enter_context(path.open("rb"))) for path in paths]
         comparing = _Comparing(found.dialect, columns, plan.reading.limits)
         comparing.run(_told(meter, chunks)(), _listed(rejects), files)
@@ -320,7 +327,7 @@ class _Verification:
     def _compared(self, manifest: Manifest, version_id: str | None) -> Findings:
         assert manifest.dialect is not None  # noqa: S101 -- a committed one has them
         assert manifest.records is not None  # noqa: S101
-        columns = tuple(Column(entry.name, entry.type, entry.spelling) for entry in manifest.schema)
+        columns = tuple(Column(entry.name, entry.avro_name, entry.type, entry.spelling) for entry in manifest.schema)
         comparing = _Comparing(Dialect(**vars(manifest.dialect)), columns, plan_of(self._settings).reading.limits)
         try:
             manifest.check_counts()

@@ -20,7 +20,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import botocore.handlers
 import pytest
 
 from csv_transcode import __version__
@@ -32,6 +31,7 @@ from csv_transcode.cli.verbs import parser
 from csv_transcode.local import read_chunks
 from csv_transcode.runtime import Runtime
 from csv_transcode.settings import Settings
+from tests.cli.commands import listen
 from tests.conftest import INPUT_BUCKET, OUTPUT_BUCKET
 from tests.standing import avro_records, manifest, parquet_table, put, require_truth, standing, uploads
 
@@ -340,8 +340,8 @@ class TestObjects:
     ) -> None:
         put(s3, DAY)
         if given == "environment":
-            monkeypatch.setenv("LOG_LEVEL", "DEBUG")
-        assert convert(IN, OUT, *(["--set", "LOG_LEVEL=DEBUG"] if given == "--set" else [])) == 0
+            monkeypatch.setenv("LOG_LEVEL", "INFO")
+        assert convert(IN, OUT, *(["--set", "LOG_LEVEL=INFO"] if given == "--set" else [])) == 0
         logged = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
         assert [line["event"] for line in logged] == (["object.converted"] if given else [])
 
@@ -547,11 +547,6 @@ class TestInterrupts:
         assert list(chunks) == []
 
 
-def listen(monkeypatch: pytest.MonkeyPatch, event: str, handler: Callable[..., None]) -> None:
-    """Hang ``handler`` into every client that is made from now on."""
-    monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", [*botocore.handlers.BUILTIN_HANDLERS, (event, handler)])
-
-
 def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "csv_transcode", "convert", *map(str, arguments)]
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, **options)
@@ -584,7 +579,7 @@ class TestScreen:
             said = read_all(screen)
         assert process.returncode == 0
         lines = said.split("\r\x1b[K")
-        assert re.fullmatch(r"[█░]{24} +\d+% of 2 MB, \d+ s left, \d+ MB/s", lines[1])
+        assert re.fullmatch(r"[█░]{24} +\d+% of 2 MB, \d+ s left, [\d,]+ MB/s", lines[1])
         assert lines[-1].startswith("converted: day.csv: 400,000 records")
 
     def test_quiet_is_quiet_there_too(self, source: Path, target: Path) -> None:
