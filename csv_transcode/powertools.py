@@ -15,7 +15,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
-from csv_transcode.metrics import NAMESPACE, SERVICE, UNITS, seconds, totals
+from csv_transcode.metrics import FILE_SECONDS, NAMESPACE, SERVICE, UNITS, seconds, totals
 from csv_transcode.telemetry import FIELDS, LOGGER_NAME, configure_logging, get_logger, line, log_event
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from csv_transcode.report import ObjectResult
 
+VALUES_MAX: Final = 100  # of one metric in one line: the format's own limit
+RESOLUTION_SECONDS: Final = 60
 _PROVISIONED: Final = "provisioned-concurrency"
 _REQUEST_ID: Final = "function_request_id"
 
@@ -70,14 +72,25 @@ class Powertools:
             log_event(get_logger(), logging.WARNING, "metrics.not_emitted", error=error)
 
     def _measure(self, results: Sequence[ObjectResult]) -> None:
-        metrics = EphemeralMetrics(namespace=self._namespace, service=self._service)
-        if request_id := self._whose.get(_REQUEST_ID):
-            metrics.add_metadata(_REQUEST_ID, request_id)  # to be found in the log: no dimension
-        for name, total in totals(results).items():
-            metrics.add_metric(name, UNITS[name], total)
+        values: dict[str, list[float]] = {name: [total] for name, total in totals(results).items()}
         for result in results:
             for name, value in seconds(result).items():
-                metrics.add_metric(name, UNITS[name], value)
+                values.setdefault(name, []).append(value)
+            if len(values.get(FILE_SECONDS, ())) == VALUES_MAX:
+                self._print(values)
+                values.clear()
+        if values:
+            self._print(values)
+
+    def _print(self, values: Mapping[str, list[float]]) -> None:
+        # Not added one by one: add_metric writes all values so far into a text for its own log, at any level.
+        metric_set = {
+            name: {"Unit": UNITS[name], "StorageResolution": RESOLUTION_SECONDS, "Value": list(of_one)}
+            for name, of_one in values.items()
+        }
+        metrics = EphemeralMetrics(metric_set, namespace=self._namespace, service=self._service)
+        if request_id := self._whose.get(_REQUEST_ID):
+            metrics.add_metadata(_REQUEST_ID, request_id)  # to be found in the log: no dimension
         metrics.flush_metrics()
 
 
