@@ -131,7 +131,7 @@ def _described(report: RunReport, seconds: float) -> dict[str, Any]:
 def _lines(report: RunReport, seconds: float, *, shown_max: int | None) -> Iterator[str]:
     planned = report.having(Outcome.PLANNED)
     rows = [(f"{result.bytes_read:,}", result.key) for result in planned[:shown_max]]
-    width = max((len(size) for size, _ in rows), default=0)
+    width = max(len(size) for size, _ in [("bytes", ""), *rows])
     yield from table([("bytes".rjust(width), "would be converted"), *((size.rjust(width), key) for size, key in rows)])
     if len(planned) > len(rows):
         yield f"and {len(planned) - len(rows):,} more (--all lists them)"
