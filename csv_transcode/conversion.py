@@ -150,6 +150,8 @@ class ObjectConverter:
             seconds = self._at.runtime.clock() - begun
             result = replace(result, seconds=seconds, stage_seconds=visit.stages.seconds())
             span.tell(outcome=result.outcome.value, bytes_read=result.bytes_read, retryable=result.retryable)
+            if result.error is not None:
+                span.fail(result.error)
         _log_result(self._log, result)
         if self._log.isEnabledFor(logging.DEBUG):
             _log_stages(self._log, obj.key, visit.stages)

@@ -35,6 +35,9 @@ class Span:
     def tell(self, **attributes: str | float) -> None:
         """Say more of it: names of ``a-z_``, and never what a cell holds."""
 
+    def fail(self, error: BaseException) -> None:
+        """Say that it has failed, and by what class of error: its words may quote what a cell holds."""
+
 
 class Tracer:
     """Makes spans; this one makes none."""
@@ -86,19 +89,17 @@ class _OpenTelemetryTracer(Tracer):
 
     @contextmanager
     def span_aside(self, name: str, /, **attributes: str | float) -> Iterator[_OpenTelemetrySpan]:
-        made = self._tracer.start_span(name)
+        span = _OpenTelemetrySpan(self._tracer.start_span(name), self._trace.StatusCode.ERROR)
+        span.tell(**attributes)
         try:
-            span = _OpenTelemetrySpan(made)
-            span.tell(**attributes)
             yield span
-        except GeneratorExit:
+        except GeneratorExit:  # nobody wants to know more: no failure
             raise
         except BaseException as error:
-            # The class alone: a foreign error's words may quote what a cell holds, and X-Ray keeps what it is told.
-            made.set_status(self._trace.Status(self._trace.StatusCode.ERROR, type(error).__name__))
+            span.fail(error)
             raise
         finally:
-            made.end()
+            span.made.end()
 
     def following(self, executor: Executor) -> Executor:
         return _FollowingExecutor(executor)
@@ -107,14 +108,18 @@ class _OpenTelemetryTracer(Tracer):
 class _OpenTelemetrySpan(Span):
     """One of OpenTelemetry's."""
 
-    def __init__(self, made: Any) -> None:  # noqa: ANN401 -- OpenTelemetry's types are not there where the function runs
+    def __init__(self, made: Any, error: Any) -> None:  # noqa: ANN401 -- OpenTelemetry's, which may not be installed
         self.made = made
+        self._error = error
         self._told: dict[str, str | float] = {}
 
     def tell(self, **attributes: str | float) -> None:
         if attributes:
             self._told |= attributes
             self.made.set_attributes(attributes | {INDEXED: tuple(self._told)})
+
+    def fail(self, error: BaseException) -> None:
+        self.made.set_status(self._error, type(error).__name__)
 
 
 class _FollowingExecutor(Executor):
