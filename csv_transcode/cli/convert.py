@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from csv_transcode.cli.call import FAILED, OK
 from csv_transcode.cli.description import described_source
+from csv_transcode.cli.interruption import Interruption
 from csv_transcode.cli.options import (
     DESCRIPTION,
     NOWHERE,
@@ -25,6 +26,7 @@ from csv_transcode.cli.screen import MEGABYTE, SECONDS_LEAST
 from csv_transcode.cli.sources import bytes_of, open_chunks, require_object, store_of
 from csv_transcode.conversion import plan_of
 from csv_transcode.errors import SettingsError
+from csv_transcode.events import EventKind, EventObject, Invocation, Sweep
 from csv_transcode.keys import FORMATS, stem_of
 from csv_transcode.local import LocalTarget, folder_made
 from csv_transcode.manifest import RecordCounts
@@ -134,11 +136,33 @@ def converted(
     dry_run: bool = False,
     on_result: Callable[[ObjectResult], object] | None = None,
 ) -> RunReport:
-    """Convert what is asked for in S3, and tell ``on_result`` (the screen) as it goes."""
+    """Convert what is asked for in S3, and tell ``on_result`` (the screen) as it goes.
+
+    KeyboardInterrupt comes once what was begun has been finished or taken back, and the summary has been said.
+    """
     from csv_transcode.cli.metered import MeteredProcessor  # noqa: PLC0415 -- the S3 client, which files do not need
 
-    with MeteredProcessor(asked.settings, meter) as processor:
-        return processor.run(asked.keys, force=force, dry_run=dry_run, on_result=on_result or call.screen.result)
+    interruption = Interruption(asked.settings.deadline_margin_seconds)
+
+    def told(result: ObjectResult) -> None:
+        if interruption.has_come and result.outcome is Outcome.DEFERRED:
+            result = replace(result, reason="interrupted")
+        (on_result or call.screen.result)(result)
+
+    with MeteredProcessor(asked.settings, meter) as processor, interruption.heard():
+        report = processor.handle(
+            _invocation(asked, force=force, dry_run=dry_run), interruption.deadline, on_result=told
+        )
+    if interruption.has_come:
+        call.screen.summary(report)
+        raise KeyboardInterrupt
+    return report
+
+
+def _invocation(asked: Asked, *, force: bool, dry_run: bool) -> Invocation:
+    objects = tuple(map(EventObject, asked.keys or ()))
+    sweep = Sweep(asked.settings.prefix) if asked.keys is None else None
+    return Invocation(EventKind.DIRECT, objects, sweep=sweep, force=force, dry_run=dry_run)
 
 
 def whole(report: RunReport) -> dict[str, Any]:
