@@ -282,8 +282,11 @@ class _Progress:
         self._screen = call.screen
         self._clock = call.runtime.clock
         self._next = self._clock() + (0.0 if self._screen.moves else PLAIN_SECONDS)
+        self._first: tuple[int, float] | None = None  # what was done, and when, as it was first heard of
 
     def tell(self, counts: Counts, seconds: float) -> None:
+        if counts.total and self._first is None:
+            self._first = counts.done, seconds
         now = self._clock()
         if now >= self._next:
             self._next = now + (MOVING_SECONDS if self._screen.moves else PLAIN_SECONDS)
@@ -294,9 +297,16 @@ class _Progress:
             return f"being listed, {duration(seconds)} by now"
         share = counts.done / counts.total
         bar = f"{self._screen.bar(share)} " if self._screen.moves else ""
-        left = f", {duration(seconds / share - seconds)} left" if share and seconds else ""
+        left = self._left(counts, seconds)
         failed = f", {counts.failed:,} in batches that failed" if counts.failed else ""
         return f"{bar}{share:4.0%} of {counts.total:,} objects{left}, {counts.running:,} under way{failed}"
+
+    def _left(self, counts: Counts, seconds: float) -> str:
+        """Say how long the rest takes at the rate seen since the first look, which may have been in its middle."""
+        done, since = self._first or (0, 0.0)
+        if counts.done <= done:
+            return ""
+        return f", {duration((counts.total - counts.done) * (seconds - since) / (counts.done - done))} left"
 
 
 def _told(call: Call, execution: Execution) -> int:
