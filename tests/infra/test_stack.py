@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -119,9 +120,13 @@ def converted(aws: Aws, made: Stack, *names: str) -> None:
     wanted = {f"{name}.json" for name in names}
     until(lambda: keys(aws, made, "_manifests/") >= wanted, f"conversion of {len(names)} objects")
     for name in names:
-        until(lambda name=name: manifest_of(aws, made, name)["state"] == "committed", name)
+        until(partial(is_committed, aws, made, name), name)
         outputs = manifest_of(aws, made, name)["outputs"]
         assert verify(body(name), **{one["format"]: read(aws, one["bucket"], one["key"]) for one in outputs}) == 2
+
+
+def is_committed(aws: Aws, made: Stack, name: str) -> bool:
+    return bool(manifest_of(aws, made, name)["state"] == "committed")
 
 
 # ------------------------------------------------------------------ by the queue
