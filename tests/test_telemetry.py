@@ -7,6 +7,8 @@ import json
 import logging
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,9 +18,12 @@ from hypothesis import strategies as st
 from csv_transcode.report import Outcome
 from csv_transcode.telemetry import configure_logging, get_logger, log_event
 from tests.profiles import examples
+from tests.standing import inline_runtime, processor, put
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_s3 import S3Client
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +154,59 @@ def test_a_library_that_nobody_configured_prints_nothing() -> None:
     code = "import logging; from csv_transcode import telemetry as t; t.log_event(t.get_logger(), logging.ERROR, 'e')"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert (ran.stdout, ran.stderr) == ("", "")
+
+
+# --- at DEBUG
+
+
+@pytest.fixture
+def conversion_lines(s3: S3Client) -> Callable[[str], list[dict[str, Any]]]:
+    """Return what converts two objects at a level, and returns the log's lines."""
+
+    def convert(level: str) -> list[dict[str, Any]]:
+        for key in ("in/day.csv", "in/week.csv"):
+            put(s3, "id,name\n1,a\n", key)
+        stream = io.StringIO()
+        configure_logging(level, stream)
+        sizes = iter(range(1000, 10**9))
+        runtime = replace(inline_runtime(), resident_bytes=lambda: next(sizes))
+        with processor(s3, runtime) as made:
+            made.run()
+        return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+    return convert
+
+
+def test_at_debug_every_request_and_every_file_s_stages_and_memory_are_told(
+    conversion_lines: Callable[[str], list[dict[str, Any]]],
+) -> None:
+    lines = conversion_lines("DEBUG")
+    asked = Counter((line["operation"], line["key"], line["status"]) for line in lines if line["event"] == "s3.request")
+    assert asked[("ListObjectsV2", "in/", 200)] == 1
+    for name in ("day", "week"):
+        assert asked[("GetObject", f"in/{name}.csv", 200)] == 1
+        assert asked[("GetObject", f"processed/_manifests/{name}.csv.json", 404)] == 1
+        written = [f"processed/{name}.parquet", f"processed/{name}.avro", f"processed/_manifests/{name}.csv.json"]
+        assert [asked[("PutObject", key, 200)] for key in written] == [1, 1, 1]
+    told = {line["key"]: line for line in lines if line["event"] == "object.stages"}
+    assert told.keys() == {"in/day.csv", "in/week.csv"}
+    for line in told.values():
+        assert line["level"] == "DEBUG"
+        assert line["seconds"].keys() == {"read", "decode", "parquet", "avro", "publish"}
+        assert min(line["seconds"].values()) > 0  # by a clock that ticks when it is asked
+    assert 1000 < told["in/day.csv"]["peak_memory_bytes"] < told["in/week.csv"]["peak_memory_bytes"]
+
+
+def test_above_debug_none_of_it_is_told_and_nothing_hung_into_the_client(
+    s3: S3Client, conversion_lines: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    hung: list[str] = []
+    register = s3.meta.events.register
+
+    def noted(name: str, *args: Any, **kwargs: Any) -> None:
+        hung.append(name)
+        register(name, *args, **kwargs)
+
+    s3.meta.events.register = noted
+    assert {line["event"] for line in conversion_lines("INFO")} == {"object.converted"}
+    assert not [name for name in hung if not name.startswith("response-received")]  # which adapts the concurrency
