@@ -124,8 +124,8 @@ def test_the_command_lines_run(aws: S3Client, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     Path("day.csv").write_bytes(source())
     lines = [shlex.split(line, comments=True) for line in code(README, "sh", "csv_transcode").splitlines()]
-    assert [line[:3] for line in lines] == [["python", "-m", "csv_transcode"]] * 4
-    assert [main(line[3:]) for line in lines] == [0] * 4
+    assert [line[:3] for line in lines] == [["python", "-m", "csv_transcode"]] * 10
+    assert [main(line[3:]) for line in lines] == [0] * 10
     assert sorted(path.name for path in Path("out").iterdir()) == ["day.avro", "day.parquet"]
     assert aws.head_object(Bucket=LAKE, Key="processed/2026/day.parquet")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from csv_transcode.report import RunReport
     from csv_transcode.settings import Settings
 
-MB_A_SECOND: Final = 50.0  # of one machine with two cores, from S3 to both outputs: performance_comparison.md
+MB_A_SECOND: Final = 45.0  # of one machine with two cores, from S3 to both outputs: performance_comparison.md
 OBJECT_SECONDS: Final = 0.25  # five requests one after the other, as S3 answers from the same region
 SHOWN_MAX: Final = 50
 
