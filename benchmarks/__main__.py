@@ -36,7 +36,8 @@ def _parser() -> argparse.ArgumentParser:
         "before a time is printed. Data are made once, under benchmarks/.data/; servers run on loopback and end with "
         "the run. The machine should be idle: absolute times are its own, ratios are taken within a round.",
         epilog="conversion: lineitem from and to a real S3 server. memory: that file and one eight times as large. "
-        "startup: import and convert 1 KB in a fresh process. avro, decode: encoder and decoder alone.",
+        "startup: import and convert 1 KB in a fresh process, and under AWS's runtime client. "
+        "avro, decode: encoder and decoder alone.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     names = ("all", "avro", "decode", "startup", "conversion", "memory")

@@ -75,7 +75,7 @@ def ours(job: Job) -> Conversion:
     lambda_handler(TEST_EVENT, Context())
 
     def convert() -> None:
-        report = lambda_handler(_notification(job), Context())
+        report = lambda_handler(notification(job), Context())
         if report["statusCode"] != STATUS_OK or report["files"]["converted"] != 1:
             message = f"not converted: {report}"
             raise RuntimeError(message)
@@ -217,7 +217,8 @@ def _avro_schema(frame: Any) -> dict[str, Any]:  # noqa: ANN401  # pandas is for
     return {"type": "record", "name": "Record", "fields": fields}
 
 
-def _notification(job: Job) -> dict[str, Any]:
+def notification(job: Job) -> dict[str, Any]:
+    """Return what S3 sends to Lambda when the job's object has been put."""
     from urllib.parse import quote_plus  # noqa: PLC0415
 
     bucket = {

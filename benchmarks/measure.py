@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parent.parent
 MB: Final = 1_000_000
 SECONDS_MAX: Final = 1800
+Measured = TypeVar("Measured")
 VERSIONS_TOLD: Final = ("pyarrow", "pandas", "fastavro", "polars", "duckdb", "boto3", "awswrangler")
 
 
@@ -77,9 +78,9 @@ def run_engine(arguments: Sequence[str], environment: Mapping[str, str]) -> Samp
     return Sample(process_seconds=process_seconds, **json.loads(done.stdout.splitlines()[-1]))
 
 
-def alternate(names: Sequence[str], rounds: int, run: Callable[[str], Sample]) -> dict[str, list[Sample]]:
+def alternate(names: Sequence[str], rounds: int, run: Callable[[str], Measured]) -> dict[str, list[Measured]]:
     """Run every engine once a round, each round beginning with another; samples are in the order of rounds."""
-    samples: dict[str, list[Sample]] = {name: [] for name in names}
+    samples: dict[str, list[Measured]] = {name: [] for name in names}
     for number in range(rounds):
         first = number % len(names)
         for name in (*names[first:], *names[:first]):

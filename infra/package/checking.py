@@ -20,8 +20,10 @@ import boto3
 
 from demo.data import large_file
 from demo.verify import DisagreementError, verify
+from infra.package.archives import digest
 from infra.package.building import LAYER_PREFIX, Package, TooLargeError, build
-from infra.package.emulator import EmulatorError, emulated
+from infra.package.emulator import ALONE, EmulatorError, emulated
+from infra.package.image import BUILD_STAGE, DOCKERFILE, StepError, run_steps, steps_of
 from infra.package.locks import ROOT, LockError, pip, wheels_of
 from infra.package.target import interpreter
 from tests.seaweed import NotInstalledError, SeaweedServer, seaweed
@@ -39,7 +41,6 @@ HANDLER: Final = "lambda_handler.lambda_handler"
 SOURCE_BYTES: Final = 300_000
 RUN_SECONDS_MAX: Final = 120
 NOT_WITHOUT_PANDAS: Final = "deploy a package that was built without SLIM=1"
-_ALONE: Final = Path(__file__).with_name("alone.py")
 _RUNTIME_CLIENT: Final = ("awslambdaric", "simplejson", "snapshot-restore-py")
 _RUNTIME_CACHE: Final = ROOT / ".cache" / "runtime-client"
 _MEMORY: Final = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "2048"}
@@ -55,7 +56,7 @@ class CheckError(Exception):
     """The package does not do what it must."""
 
 
-_REASONS: Final = (CheckError, DisagreementError, EmulatorError, LockError, NotInstalledError, TooLargeError)
+_REASONS: Final = (CheckError, DisagreementError, EmulatorError, LockError, NotInstalledError, StepError, TooLargeError)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Unzipped:
     def alone(self, folders: Sequence[Path], *words: str) -> list[str | Path]:
         """Return the command that runs the package in ``folders`` alone; ``words`` as alone.py takes them."""
         joined = ":".join(map(str, folders))
-        return [self.python, "-I", "-S", "-B", _ALONE, str(self.runtime), joined, *words]
+        return [self.python, "-I", "-S", "-B", ALONE, str(self.runtime), joined, *words]
 
     def environment(self, **settings: str) -> dict[str, str]:
         """Return the whole environment of a run with these settings."""
@@ -240,14 +241,41 @@ def _by_the_layer(unzipped: Unzipped) -> str:
 
 def _by_the_command_line(unzipped: Unzipped) -> str:
     """Convert a local file by the command line."""
+    return _convert_a_file(unzipped, unzipped.whole)
+
+
+def _convert_a_file(unzipped: Unzipped, folder: Path) -> str:
     with TemporaryDirectory(prefix="package-files-") as temporary:
         source, outputs = Path(temporary) / "day.csv", Path(temporary) / "out"
         source.write_bytes(unzipped.source)
-        done = unzipped.run([unzipped.whole], "module", "csv_transcode", "convert", str(source), str(outputs))
+        done = unzipped.run([folder], "module", "csv_transcode", "convert", str(source), str(outputs))
         if done.returncode:
             raise CheckError(done.stderr[-2000:])
         found = [(outputs / f"day.{name}").read_bytes() for name in ("parquet", "avro")]
         return f"{verify(unzipped.source, *found):,} records, every cell compared"
+
+
+def _by_the_image_s_steps(unzipped: Unzipped) -> str:
+    """Run the image's install steps in a clean folder, and convert a local file as its container would.
+
+    That is a second build of everything, elsewhere: every file must have the bytes that it has in the zip.
+    """
+    with TemporaryDirectory(prefix="package-image-") as temporary:
+        steps = steps_of(DOCKERFILE.read_text(encoding="utf-8"), BUILD_STAGE)
+        run_steps(steps, Path(temporary), unzipped.python, {"SLIM": "1"} if unzipped.package.slim else {})
+        built = Path(temporary) / "function"
+        count = _require_the_same(unzipped.whole, built)
+        return f"{_convert_a_file(unzipped, built)}; {count:,} files, the same bytes as in the zip"
+
+
+def _require_the_same(one: Path, other: Path) -> int:
+    """Return how many files both folders hold; CheckError, with the first names, where their bytes differ."""
+    found = [{path.relative_to(folder): digest(path) for path in _files(folder)} for folder in (one, other)]
+    differing = sorted(str(path) for path in found[0].keys() | found[1] if found[0].get(path) != found[1].get(path))
+    if differing:
+        message = f"{len(differing)} files differ when built again: {differing[:10]}"
+        raise CheckError(message)
+    return len(found[0])
 
 
 def _with_wrangler(unzipped: Unzipped) -> str:
@@ -304,4 +332,5 @@ _STEPS: Final = {
     "USE_WRANGLER": _with_wrangler,
     "data frame": _with_a_data_frame,
     "AWS's own runtime": _by_aws_own_runtime,
+    "install steps of the image": _by_the_image_s_steps,
 }

@@ -12,6 +12,8 @@ import platform
 import signal
 import socket
 import subprocess
+import sys
+import sysconfig
 import tempfile
 import time
 from contextlib import contextmanager
@@ -29,6 +31,7 @@ LOOPBACK: Final = "127.0.0.1"
 START_SECONDS_MAX: Final = 10.0
 ANSWER_SECONDS_MAX: Final = 120.0
 POLL_SECONDS: Final = 0.005
+ALONE: Final = Path(__file__).with_name("alone.py")
 _INVOKE: Final = "/2015-03-31/functions/function/invocations"
 _MACHINES: Final = {"x86_64": "x86_64", "aarch64": "arm64"}
 
@@ -108,6 +111,16 @@ def emulated(
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def developers_runtime(handler: str, *folders: Path) -> list[str | Path]:
+    """Return the command that starts the runtime client with a handler in ``folders`` and this Python's packages.
+
+    Python may leave byte code behind there: nothing is unpacked, and the second start shall be as in a package.
+    """
+    packages = (Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib")))
+    joined = ":".join(map(str, dict.fromkeys((*folders, *packages))))
+    return [sys.executable, "-I", "-S", ALONE, str(emulators()), joined, "module", "awslambdaric", handler]
 
 
 def emulators() -> Path:
