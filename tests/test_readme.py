@@ -262,14 +262,14 @@ def test_every_section_of_the_contract_that_is_named_is_in_the_readme() -> None:
 
 
 def test_the_role_lists_every_request_and_no_other() -> None:
-    listed = {name for cells in table_under(INFRA, "## 3. Role") for name in re.findall(r"`(\w+)`", cells[0])}
+    listed = {name for cells in table_under(INFRA, "## Role") for name in re.findall(r"`(\w+)`", cells[0])}
     assert listed == set(requests())
 
 
 def test_the_policy_grants_what_the_table_says() -> None:
     policy = json.loads(code(INFRA, "json", "2012-10-17"))
     granted = {action for statement in policy["Statement"] for action in statement["Action"]}
-    assert granted == {cells[1].strip("`") for cells in table_under(INFRA, "## 3. Role")}
+    assert granted == {cells[1].strip("`") for cells in table_under(INFRA, "## Role")}
 
 
 def requests() -> Iterator[str]:
