@@ -78,6 +78,7 @@ def test_force_and_the_rate(sources: S3Client, capsys: Capture) -> None:
     slow, fast = (call(capsys, "plan", IN, OUT, "--force", "--json", "--rate", rate).json for rate in ("1", "10"))
     assert (slow["objects"]["planned"], slow["bytes"]) == (4, 3 * len(DAY) + 3_000_008)
     assert slow["seconds"] == pytest.approx(fast["seconds"] + 3 - 0.3, abs=0.11)
+    assert slow["seconds"] == pytest.approx(3 + 0.25, abs=0.06)  # four objects, all at once
     assert call(capsys, "plan", IN, OUT, "--rate", "0").code == 2
 
 
