@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -262,6 +264,13 @@ def test_every_name_has_a_unit_and_the_lists_hold_them_all() -> None:
     named |= {value for name, value in vars(metrics).items() if name.startswith(("FILES_", "RECORDS_", "BYTES_"))}
     assert named == set(metrics.UNITS)
     assert metrics.UNITS.keys() == {*metrics.FILES, *metrics.RECORDS, *metrics.BYTES, *metrics.SECONDS}
+
+
+def test_the_readme_names_them_all_with_their_units() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("| metric | unit |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1:3] for row in table.splitlines()[2:]]
+    assert {name: unit.strip() for names, unit in rows for name in re.findall(r"`(\w+)`", names)} == metrics.UNITS
 
 
 def test_a_conversion_tells_what_it_came_to(s3: S3Client, told: Told) -> None:
