@@ -70,13 +70,14 @@ class Stack:
     resources: Mapping[str, str]
 
 
-def create(aws: Aws, name: str, parameters: Mapping[str, str]) -> Stack:
-    """Create the template's stack under ``name``; StackError where it does not come to stand."""
+def create(aws: Aws, name: str, parameters: Mapping[str, str], template: Path = TEMPLATE) -> Stack:
+    """Create a template's stack under ``name``; StackError where it does not come to stand."""
     formation = aws.client("cloudformation")
+    chosen = dict(parameters) if template != TEMPLATE else HERE | dict(parameters)
     formation.create_stack(
         StackName=name,
-        TemplateURL=_packaged(aws),
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in (HERE | dict(parameters)).items()],
+        TemplateURL=_packaged(aws, template),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in chosen.items()],
         Capabilities=CAPABILITIES,
     )
     described = _wait(formation, name)
@@ -115,7 +116,7 @@ def code_package() -> bytes:
     return _zipped({str(path.relative_to(ROOT)): path.read_bytes() for path in paths})
 
 
-def _packaged(aws: Aws) -> str:
+def _packaged(aws: Aws, template: Path) -> str:
     """Put the template and what it names beside itself into a bucket, and return the template's URL."""
     s3 = aws.client("s3")
     if ARTIFACTS not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
@@ -126,8 +127,8 @@ def _packaged(aws: Aws) -> str:
         s3.put_object(Bucket=ARTIFACTS, Key=name, Body=_artifact(found[2]))
         return f"{found[1]}s3://{ARTIFACTS}/{name}"
 
-    s3.put_object(Bucket=ARTIFACTS, Key=TEMPLATE.name, Body=_LOCAL.sub(moved, TEMPLATE.read_text()).encode())
-    return f"{aws.url}/{ARTIFACTS}/{TEMPLATE.name}"
+    s3.put_object(Bucket=ARTIFACTS, Key=template.name, Body=_LOCAL.sub(moved, template.read_text()).encode())
+    return f"{aws.url}/{ARTIFACTS}/{template.name}"
 
 
 def _artifact(uri: str) -> bytes:

@@ -7,6 +7,8 @@ says which). The code is the package's own zip; the layer's content is the envir
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +18,7 @@ import pytest
 from demo import server, stack
 from demo.verify import verify
 from tests.conftest import not_installed
+from tests.infra.template import FARGATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,6 +180,48 @@ def test_s3_may_invoke_the_function_itself(aws: Aws, notified: Stack) -> None:
     converted(aws, notified, "a b+c.csv")
 
 
+# ------------------------------------------------------------------ on Fargate
+
+
+def test_a_task_knows_what_the_function_has_converted(aws: Aws, notified: Stack) -> None:
+    """No engine runs its container here; its command and environment are run as they stand in the task's definition."""
+    put(aws, notified, "shared.csv")
+    converted(aws, notified, "shared.csv")
+    described = task(aws, notified)
+    environment = {one["name"]: one["value"] for one in described["environment"]} | {
+        "AWS_ENDPOINT_URL": aws.url,
+        "AWS_ACCESS_KEY_ID": "demo",
+        "AWS_SECRET_ACCESS_KEY": "demo",
+        "AWS_DEFAULT_REGION": stack.REGION,
+    }
+    command = [sys.executable, *described["entryPoint"][1:], *described["command"], "--json"]
+    ran = subprocess.run(command, env=environment, cwd=stack.ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    files = json.loads(ran.stdout)["files"]
+    assert files["converted"] == 0
+    assert files["skipped"] == len(keys(aws, notified, "_manifests/"))
+
+
+def task(aws: Aws, beside: Stack) -> dict[str, Any]:
+    """Create the task's stack beside another one, take it down again, and return the container as it was defined."""
+    ecr = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+    parameters = {name: beside.outputs[name] for name in ("InputBucketName", "OutputBucketName", "ConversionPolicyArn")}
+    parameters |= {
+        "ImageUri": f"{ecr}/csv-transcode:1",
+        "RepositoryArn": "arn:aws:ecr:eu-central-1:123456789012:repository/csv-transcode",
+        "ClusterArn": "arn:aws:ecs:eu-central-1:123456789012:cluster/batch",
+        "Subnets": "subnet-12345678",
+        "SecurityGroups": "sg-12345678",
+        "SweepSchedule": "rate(1 day)",
+    }
+    made = stack.create(aws, "fargate", parameters, FARGATE)
+    defined = aws.client("ecs").describe_task_definition(taskDefinition=made.outputs["TaskDefinitionArn"])
+    (container,) = defined["taskDefinition"]["containerDefinitions"]
+    stack.delete(aws, made)
+    described: dict[str, Any] = container
+    return described
+
+
 # ------------------------------------------------------------------ by the schedule
 
 
@@ -212,6 +257,7 @@ def standing(aws: Aws) -> dict[str, set[str]]:
         "log groups": ("logs", "describe_log_groups", "logGroups", "logGroupName"),
         "topics": ("sns", "list_topics", "Topics", "TopicArn"),
         "dashboards": ("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
+        "schedules": ("scheduler", "list_schedules", "Schedules", "Name"),
         "alarms": ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
     }
     found = {
@@ -220,4 +266,5 @@ def standing(aws: Aws) -> dict[str, set[str]]:
     }
     policies = aws.client("iam").list_policies(Scope="Local")["Policies"]
     queues = aws.client("sqs").list_queues().get("QueueUrls", ())
-    return found | {"policies": {one["PolicyName"] for one in policies}, "queues": {*queues}}
+    tasks = aws.client("ecs").list_task_definitions(status="ACTIVE")["taskDefinitionArns"]
+    return found | {"policies": {one["PolicyName"] for one in policies}, "queues": {*queues}, "tasks": {*tasks}}
