@@ -54,7 +54,7 @@ def failures(asked: Asked, store: ObjectStore) -> Iterator[Failure]:
 
 
 def failure_of(key: str, asked: Asked, store: ObjectStore) -> Failure | None:
-    """Return what stands recorded of one key; ManifestError where it is damaged."""
+    """Return what stands recorded of one key, and not of one under another prefix; ManifestError for a damaged one."""
     settings = asked.settings
     place = settings.key_map.map(key).failed
     try:
@@ -73,6 +73,8 @@ def failure_of(key: str, asked: Asked, store: ObjectStore) -> Failure | None:
     except (KeyError, TypeError, ValueError) as damage:
         message = f"s3://{settings.output_bucket}/{place} is damaged: {type(damage).__name__}"
         raise ManifestError(message) from None
+    if source.get("key") != key or source.get("bucket", settings.input_bucket) != settings.input_bucket:
+        return None
     state = _state(key, etag, {settings_then, fingerprint(settings)}, asked, store)
     return Failure(key, state, reason, error, etag, records, rejects)
 

@@ -205,7 +205,8 @@ class _Rejects:
                 message = "it is not converted, and no failure is recorded: there is nothing to list"
                 raise ObjectNotFoundError(message)
             return None
-        return self._converted(key, manifest) if manifest.rejects else None
+        is_its_own = (manifest.source.bucket, manifest.source.key) == (self._settings.input_bucket, key)
+        return self._converted(key, manifest) if is_its_own and manifest.rejects else None
 
     def _converted(self, key: str, manifest: Manifest) -> _Listed:
         assert manifest.dialect is not None  # noqa: S101 -- a committed one has it

@@ -42,6 +42,7 @@ VERIFIED: Final = "verified"
 DIFFERENT: Final = "different"
 UNVERIFIED: Final = "unverified"
 SKIPPED: Final = "skipped"
+UNLISTED: Final = -1  # a size
 
 DESCRIPTION: Final = """\
 Read the outputs again, with pyarrow and fastavro, and the source, with the product's decoder and Python's csv module,
@@ -78,6 +79,7 @@ class Verdict:
     reason: str | None = None
     findings: Findings = field(default_factory=Findings)
     note: str | None = None
+    is_another_s: bool = False  # the manifest is that of a source under another prefix
 
     def to_dict(self) -> dict[str, Any]:
         """Return it for a program."""
@@ -257,14 +259,20 @@ def _in_s3(call: Call) -> Iterator[Verdict]:
         store = store_of(asked.settings, call.runtime)
         reader = ObjectReader(store, asked.settings, pool)
         found = _keys(asked, store)
-        meter = stack.enter_context(call.screen.meter(sum(found.values())))
+        meter = stack.enter_context(call.screen.meter(sum(max(size, 0) for size in found.values())))
+        verification = _Verification(reader, store, asked.settings, meter)
         for number, (key, size) in enumerate(found.items(), start=1):
             meter.what = f"{number:,} of {len(found):,} objects"
-            yield _Verification(reader, store, asked.settings, meter).of(key, size)
+            verdict = verification.of(key, max(size, 0))
+            if not (verdict.is_another_s and size == UNLISTED):
+                yield verdict
 
 
 def _keys(asked: Asked, store: ObjectStore) -> dict[str, int]:
-    """Return the keys to verify, in order, and their sources' sizes: sources, and what manifests stand for."""
+    """Return the keys to verify, in order, and their sources' sizes: sources, and what manifests stand for.
+
+    A manifest without a source (UNLISTED) may be that of a source under another prefix, with the same target.
+    """
     settings = asked.settings
     if asked.keys is not None:
         heads = {key: store.head(settings.input_bucket, key) for key in asked.keys}
@@ -275,7 +283,7 @@ def _keys(asked: Asked, store: ObjectStore) -> dict[str, int]:
     folder = f"{settings.output_prefix}{folder}"
     for one in store.list_objects(settings.output_bucket, folder):
         key = settings.prefix + one.key.removeprefix(folder).removesuffix(suffix)
-        found.setdefault(key, 0)
+        found.setdefault(key, UNLISTED)
     return dict(sorted(found.items()))
 
 
@@ -299,6 +307,10 @@ class _Verification:
                 return self._unconverted(key, size, keys.failed, f"not converted: there is no manifest at {place}")
             if manifest is None:
                 return Verdict(key, DIFFERENT, f"the manifest at {place} is damaged")
+            if (manifest.source.bucket, manifest.source.key) != (self._settings.input_bucket, key):
+                other = f"s3://{manifest.source.bucket}/{manifest.source.key}"
+                why = f"the manifest at {place} is that of {other}: was PREFIX another?"
+                return Verdict(key, UNVERIFIED, why, is_another_s=True)
             if not manifest.is_committed:
                 return Verdict(key, UNVERIFIED, f"not converted: the manifest at {place} is a claim (pending)")
             return self._verified(key, manifest)

@@ -172,3 +172,21 @@ def test_the_whole_is_accounted_for(converted: S3Client, capsys: Capture) -> Non
     rejected = len(call(capsys, "rejects", f"{IN}day.csv", OUT, "--json").lines)
     assert counts["records"] + rejected == 6
     assert converted.list_buckets()["Buckets"]
+
+
+def test_nothing_is_said_of_sources_under_another_prefix(s3: S3Client, capsys: Capture) -> None:
+    """With the same target: their manifests, rejects and failures stand beside those that are asked for."""
+    put(s3, TEXT, "in/failing.csv")
+    call(capsys, "convert", IN, OUT)
+    put(s3, TEXT, "in/day.csv")
+    call(capsys, "convert", f"{IN}day.csv", OUT, *SETTINGS)
+    put(s3, b"id,text\n1,one\n", "elsewhere/other.csv")
+    elsewhere = f"s3://{INPUT_BUCKET}/elsewhere/"
+    call(capsys, "convert", elsewhere, OUT)
+    assert call(capsys, "verify", elsewhere, OUT, "--json").json["objects"]["verified"] == 1
+    assert call(capsys, "verify", elsewhere, OUT).code == 0
+    assert call(capsys, "failed", elsewhere, OUT).out == ""
+    assert call(capsys, "rejects", elsewhere, OUT).out == ""
+    put(s3, TEXT, "elsewhere/day.csv")  # and one whose place is taken
+    ended = call(capsys, "verify", elsewhere, OUT)
+    assert (ended.code, "is that of s3://input-bucket/in/day.csv: was PREFIX another?" in ended.err) == (1, True)
