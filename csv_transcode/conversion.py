@@ -29,6 +29,7 @@ from csv_transcode.manifest import RecordCounts, SourceRef, fingerprint
 from csv_transcode.outputs import ATTEMPT_ID_BYTES, Outputs
 from csv_transcode.pipeline import REJECTS, Plan, transcode
 from csv_transcode.report import ObjectResult, Outcome
+from csv_transcode.s3.delays import full_jitter
 from csv_transcode.s3.store import MARKER, Condition
 from csv_transcode.s3.upload import abort_stray_uploads
 from csv_transcode.stages import PUBLISH, READ, Stages
@@ -192,9 +193,16 @@ class ObjectConverter:
             raise UnexpectedError(error) from None
 
     def _convert(self, visit: _Visit) -> ObjectResult:
-        """Start over, at most START_OVERS_MAX times, while other writers or a new version of the source are first."""
+        """Start over, at most START_OVERS_MAX times, while other writers or a new version of the source are first.
+
+        At once the first time, when there is mostly one other, which has finished; then after a random wait: of many
+        that claim from each other without a pause, nobody gets to the end.
+        """
         lost: TranscodeError | None = None
         for attempt in range(1 + START_OVERS_MAX):
+            if attempt > 1:
+                wait = full_jitter(self._at.runtime, attempt)
+                self._at.runtime.sleep(max(0.0, min(wait, visit.pace.deadline.usable_seconds)))
             try:
                 return self._attempt(visit, claim=attempt > 0)
             except (PreconditionFailedError, ConflictError) as error:

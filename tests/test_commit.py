@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -394,6 +395,17 @@ class TestOtherWriters:
         assert (result.outcome, result.retryable) == (Outcome.FAILED, True)
         assert len([one for one in sent if one.operation == "PutObject"]) == 2 + 8  # two outputs, then eight claims
         assert standing(client) == {}
+
+    def test_from_the_second_time_on_starting_over_waits(self, client: S3Client) -> None:
+        put(client, ONE)
+        client.meta.events.register_first(
+            "before-send.s3.PutObject", lambda request, **_: answered(412, "PreconditionFailed")(request)
+        )
+        waits: list[float] = []
+        runtime = replace(inline_runtime(), sleep=waits.append, token=lambda size: "8" * 2 * size)
+        with processor(client, runtime) as made:
+            made.convert(KEY)
+        assert [round(wait, 1) for wait in waits] == [0.2, 0.4, 0.9, 1.7, 2.7, 2.7, 2.7]
 
     def test_many_at_once(self, client: S3Client) -> None:
         """Moto holds conditions on single PUTs; multipart ones are raced against a real server."""
