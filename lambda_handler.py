@@ -115,7 +115,9 @@ class LambdaFunction:
         processor, logger = self._processor()
         invocation = parse_event(event, processor.key_map)
         if invocation.map_results is not None:
-            return processor.sum_up(invocation.map_results)
+            summary = processor.sum_up(invocation.map_results)
+            log_event(logger, logging.INFO, "backfill.summed", files=summary["files"], batches=summary["batches"])
+            return summary
         try:
             handled = processor.handle(invocation, _deadline(context), on_result=results.append)
             report = accounted(invocation, handled)

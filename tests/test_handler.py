@@ -24,7 +24,7 @@ from csv_transcode.errors import (
     SettingsError,
     TranscodeError,
 )
-from csv_transcode.events import EventKind
+from csv_transcode.events import EventKind, MapResults
 from csv_transcode.report import ObjectResult, Outcome, RunReport
 from csv_transcode.telemetry import get_logger
 from lambda_handler import LambdaFunction
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterator
 
-    from csv_transcode.events import Invocation, MapResults
+    from csv_transcode.events import Invocation
     from csv_transcode.keys import KeyMap
     from csv_transcode.settings import Settings
 
@@ -94,7 +94,7 @@ class FakeProcessor:
         return RunReport((*done, *skipped), next=self.what.next)
 
     def sum_up(self, results: MapResults) -> dict[str, Any]:
-        return {"summed": results}
+        return {"files": {}, "batches": {}, "results": results}
 
     def end_invocation(self) -> None:
         self.ended += 1
@@ -163,6 +163,13 @@ def lines() -> Iterator[list[dict[str, Any]]]:
     yield written
     logger.removeFilter(keep)
     logger.handlers[:], logger.level, logger.propagate = before
+
+
+def test_the_results_of_a_map_are_summed_up_and_logged_and_nothing_is_converted(lines: list[dict[str, Any]]) -> None:
+    run = function()
+    assert run({"MapResults": []}) == {"files": {}, "batches": {}, "results": MapResults()}
+    assert run.built[0].handled == []
+    assert [(line["event"], line["files"], line["batches"]) for line in lines] == [("backfill.summed", {}, {})]
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,10 @@ Client = Any  # a type for each service would be a dependency for each
 
 
 class Backfills:
-    """What is asked of AWS for backfills. ``make`` returns the client of a service, when it is first needed."""
+    """What is asked of AWS for backfills. ``client`` returns the client of a service, when it is first needed."""
 
-    def __init__(self, make: Callable[[str], Client] | None = None) -> None:
-        self._make = make or make_client
+    def __init__(self, client: Callable[[str], Client] | None = None) -> None:
+        self.client = client or make_client
 
     def state_machine_of(self, stack: str) -> str:
         """Return the ARN of the one state machine of a stack of infra/template.yaml."""
@@ -83,15 +83,15 @@ class Backfills:
 
     @cached_property
     def _states(self) -> Client:
-        return self._make("stepfunctions")
+        return self.client("stepfunctions")
 
     @cached_property
     def _stacks(self) -> Client:
-        return self._make("cloudformation")
+        return self.client("cloudformation")
 
     @cached_property
     def _functions(self) -> Client:
-        return self._make("lambda")
+        return self.client("lambda")
 
 
 def make_client(service: str) -> Client:

@@ -271,7 +271,11 @@ def _followed(call: Call, service: Backfills, arn: str) -> int:
             f"  stop it:    python -m csv_transcode backfill --stop {arn}"
         )
         return INTERRUPTED
-    call.screen.clear()
+    except BackfillError as error:
+        message = f"{error}; nothing has ended the backfill by that: backfill --follow {arn} looks again"
+        raise BackfillError(message) from error
+    finally:
+        call.screen.clear()
     return _told(call, execution)
 
 

@@ -16,7 +16,9 @@ SLIM_LEAVES_OUT: Final = frozenset({"awswrangler", "packaging", "pandas"})
 
 # Services of AWS whose descriptions botocore keeps: what the program and the operator's commands call, and what finds
 # credentials. tests/infra/test_package.py compares them with the clients that the program makes.
-SERVICES: Final = frozenset({"cloudwatch", "lambda", "s3", "signin", "sqs", "sso", "sso-oidc", "stepfunctions", "sts"})
+SERVICES: Final = frozenset(
+    {"cloudformation", "cloudwatch", "lambda", "s3", "signin", "sqs", "sso", "sso-oidc", "stepfunctions", "sts"}
+)
 _SERVICES_OF: Final = re.compile(r"(?:botocore|boto3)/data/([^/]+)/")
 
 # Over paths within the folder, with `/`; `*` stands for any text, slashes included.

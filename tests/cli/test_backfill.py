@@ -257,6 +257,13 @@ class TestFollowing:
         with pytest.raises(BackfillError, match=r"ended as FAILED: States\.ItemReaderFailed: access denied"):
             run(account, "--follow", EXECUTION)
 
+    def test_where_it_cannot_be_followed_it_goes_on(self) -> None:
+        account = Account(error=EndpointConnectionError(endpoint_url="https://states"))
+        with pytest.raises(
+            BackfillError, match=f"nothing has ended the backfill by that: backfill --follow {EXECUTION}"
+        ):
+            run(account, "--follow", EXECUTION)
+
     def test_stop_stops(self, capsys: pytest.CaptureFixture[str]) -> None:
         account = Account()
         assert run(account, "--stop", EXECUTION) == 0
