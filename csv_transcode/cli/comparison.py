@@ -7,13 +7,13 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
+
 from csv_transcode.cli.rows import UnreadableError
 from csv_transcode.cli.spelling import Spelling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    import pyarrow as pa
 
     from csv_transcode.cli.listed_rejects import ListedReject
     from csv_transcode.cli.rows import Rows
@@ -98,7 +98,8 @@ class Comparison:
         """Hold every record of the source against the same row of each output, and note what differs."""
         alive = [rows for rows in outputs if self._has_columns(rows)]
         for texts in batches:
-            alive = [rows for rows in alive if self._compare(texts, rows)]
+            agreed: dict[int, pa.Array[Any]] = {}
+            alive = [rows for rows in alive if self._compare(texts, rows, agreed)]
             self.findings.records += texts.num_rows
         for rows in alive:
             self._require_end(rows)
@@ -132,8 +133,11 @@ class Comparison:
                 return False
         return True
 
-    def _compare(self, texts: pa.RecordBatch, rows: Rows) -> bool:
-        """Compare the next records; return whether there is any sense in going on with this output."""
+    def _compare(self, texts: pa.RecordBatch, rows: Rows, agreed: dict[int, pa.Array[Any]]) -> bool:
+        """Compare the next records; return whether there is any sense in going on with this output.
+
+        ``agreed`` holds, by column, values that another output has and that have been found to say the texts.
+        """
         first = rows.taken
         try:
             values = rows.take(texts.num_rows)
@@ -141,10 +145,14 @@ class Comparison:
             self.note(f"{rows.format}, after row {first:,}: {error}")
             return False
         found = rows.taken - first
-        pairs = zip(texts.columns, values, strict=True)
-        for column, spelling, (cells, column_values) in zip(self._columns, self._spellings, pairs, strict=True):
+        for index, (column, cells, column_values) in enumerate(zip(self._columns, texts.columns, values, strict=True)):
+            if index in agreed and _bits(agreed[index]).equals(_bits(column_values)):
+                continue
             expected = cells.slice(0, found)
-            for row in spelling.differing(expected, column_values):
+            differing = self._spellings[index].differing(expected, column_values)
+            if not differing:
+                agreed[index] = column_values
+            for row in differing:
                 record = self._numbers.of_row(first + row)
                 self._note_cell(rows.format, record, column.name, (expected[row], column_values[row]))
         self.findings.cells += found * len(self._columns)
@@ -170,6 +178,11 @@ class Comparison:
             return
         if more and len(more[0]):
             self.note(f"{rows.format}: it has more rows than the source has records, {rows.taken - 1:,}")
+
+
+def _bits(values: pa.Array[Any]) -> pa.Array[Any]:
+    """Return values that are equal where they are the same: -0.0 is not 0.0, and nan is nan."""
+    return values.view(pa.int64()) if pa.types.is_floating(values.type) else values
 
 
 def _is_of_type(name: str, arrow: str) -> bool:

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     Same = Callable[[str, Any], bool]
 
 NO_TEXT: Final = ""  # of no value: an empty cell of a typed column is null
-CASES: Final[dict[str, Callable[[bool], str]]] = {
-    "lower": lambda value: str(value).lower(),
-    "upper": lambda value: str(value).upper(),
-    "capitalised": str,
+CASES: Final[dict[str, Callable[[Any], Any]]] = {
+    "lower": pc.utf8_lower,
+    "upper": pc.utf8_upper,
+    "capitalised": pc.utf8_capitalize,
 }
 
 
@@ -146,11 +146,13 @@ def _same_decimal(text: str, value: Decimal) -> bool:
 
 
 def _boolean(spelling: Mapping[str, Any]) -> Write:
-    return partial(_each, CASES.get(spelling.get("case", "lower"), str))
+    case = CASES[spelling.get("case", "lower")]
+    return lambda values: case(values.cast(pa.string()))
 
 
 def _same_boolean(text: str, value: bool) -> bool:  # noqa: FBT001 -- the value itself
-    return text in {case(value) for case in CASES.values()}
+    lower = str(value).lower()
+    return text in {lower, lower.upper(), lower.capitalize()}
 
 
 # --- timestamps
