@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -30,12 +31,13 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Sample:
-    """One run: seconds of importing, converting, the whole process; CPU seconds of converting; peak resident bytes."""
+    """One run: seconds of importing, converting, the whole process; CPU seconds of both of these; peak bytes."""
 
     import_seconds: float
     seconds: float
     cpu_seconds: float
     process_seconds: float
+    process_cpu_seconds: float
     peak_bytes: int
 
 
@@ -61,7 +63,7 @@ class Spread:
 def run_engine(arguments: Sequence[str], environment: Mapping[str, str]) -> Sample:
     """Run ``python -m benchmarks.engines`` with ``arguments`` and return what it measured; EngineError if it fails."""
     command = [sys.executable, "-m", "benchmarks.engines", *arguments]
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), _children_cpu_seconds()
     done = subprocess.run(
         command,
         capture_output=True,
@@ -75,7 +77,16 @@ def run_engine(arguments: Sequence[str], environment: Mapping[str, str]) -> Samp
     if done.returncode:
         message = f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         raise EngineError(message)
-    return Sample(process_seconds=process_seconds, **json.loads(done.stdout.splitlines()[-1]))
+    spent = _children_cpu_seconds() - cpu
+    return Sample(
+        process_seconds=process_seconds, process_cpu_seconds=spent, **json.loads(done.stdout.splitlines()[-1])
+    )
+
+
+def _children_cpu_seconds() -> float:
+    """Return what the processes that this one has started, and waited for, have spent."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def alternate(names: Sequence[str], rounds: int, run: Callable[[str], Measured]) -> dict[str, list[Measured]]:

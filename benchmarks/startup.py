@@ -60,6 +60,7 @@ def compare(rounds: int = ROUNDS) -> None:
         "import and convert": lambda run: run.import_seconds + run.seconds,
         "import only": lambda run: run.import_seconds,
         "whole process": lambda run: run.process_seconds,
+        "whole process, CPU": lambda run: run.process_cpu_seconds,
     }
     print(f"\nCold start with one object of 1 KB, {rounds} rounds; at most {RATIO_MAX} wanted of 'import and convert'")
     print(_table(values, samples))

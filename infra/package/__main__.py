@@ -72,9 +72,8 @@ def _build(options: argparse.Namespace) -> int:
         package = build(Target(architecture, options.python or PYTHON), slim=options.slim)
         print("\n".join(package.lines()))
         found = problems(package.whole, package.target)
-        print(
-            "\n".join(f"  {problem}" for problem in found or ["every library is for this machine, and finds its own"])
-        )
+        for line in found or ["every library is for its architecture, and finds what it needs"]:
+            print(f"  {line}")
         print(f"  in {DIST.name}/, {time.monotonic() - started:.0f} s", flush=True)
         ends = FAILED if found else ends
     return ends

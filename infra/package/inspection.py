@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from infra.package.target import Target
 
 _MACHINES: Final = {"arm64": "EM_AARCH64", "x86_64": "EM_X86_64"}
-# What Lambda's runtime has: the C and C++ libraries.
+# What manylinux wheels may ask of the system, as far as these do; Amazon Linux 2023 has all of it.
 _OF_THE_SYSTEM: Final = frozenset(
     f"{name}.so.{version}"
     for name, version in (
-        *(("libc", 6), ("libm", 6), ("libdl", 2), ("librt", 1), ("libpthread", 0), ("libutil", 1)),
+        *(("libc", 6), ("libm", 6), ("libdl", 2), ("librt", 1), ("libpthread", 0), ("libutil", 1), ("libz", 1)),
         *(("libgcc_s", 1), ("libstdc++", 6), ("ld-linux-aarch64", 1), ("ld-linux-x86-64", 2)),
     )
 )
