@@ -25,7 +25,7 @@ from csv_transcode.backfill_plan import (
 from csv_transcode.errors import BackfillError
 from csv_transcode.keys import KeyMap
 from csv_transcode.runtime import Runtime
-from tests.infra.test_statemachine import VALUES, written
+from tests.infra.test_statemachine import VALUES, filled_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,10 +175,7 @@ class Aws:
 
     def __init__(self, statuses: list[Execution], definition: str | None = None) -> None:
         self.left: Iterator[Execution] = iter(statuses)
-        text = written()
-        for name, value in VALUES.items():
-            text = text.replace(f"${{{name}}}", value)
-        self._definition = text if definition is None else definition
+        self._definition = filled_text() if definition is None else definition
 
     def start(self, state_machine: str, asked: str) -> str:
         raise NotImplementedError

@@ -20,7 +20,7 @@ from csv_transcode.cli.verbs import parser
 from csv_transcode.errors import BackfillError, SettingsError
 from csv_transcode.runtime import Runtime
 from tests.conftest import INPUT_BUCKET, OUTPUT_BUCKET
-from tests.infra.test_statemachine import VALUES, written
+from tests.infra.test_statemachine import filled_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,10 +82,7 @@ class Account:
         return {"StackResources": others + found}
 
     def _describe_state_machine(self) -> dict[str, Any]:
-        text = written()
-        for name, value in VALUES.items():
-            text = text.replace(f"${{{name}}}", value)
-        return {"definition": text}
+        return {"definition": filled_text()}
 
     def _get_function_configuration(self) -> dict[str, Any]:
         variables = {"INPUT_BUCKET": INPUT_BUCKET, "OUTPUT_BUCKET": OUTPUT_BUCKET, "PREFIX": "in/"}

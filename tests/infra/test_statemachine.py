@@ -53,11 +53,16 @@ def written() -> str:
     return DEFINITION.read_text(encoding="utf-8")
 
 
-def filled() -> dict[str, Any]:
+def filled_text() -> str:
+    """Return the definition as CloudFormation hands it over, with VALUES for its substitutions."""
     text = written()
     for name, value in VALUES.items():
         text = text.replace(f"${{{name}}}", value)
-    definition: dict[str, Any] = json.loads(text)
+    return text
+
+
+def filled() -> dict[str, Any]:
+    definition: dict[str, Any] = json.loads(filled_text())
     return definition
 
 
