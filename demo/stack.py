@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import sys
 import time
 import zipfile
 from dataclasses import dataclass
@@ -26,12 +25,8 @@ WAIT_SECONDS_MAX: Final = 60.0
 POLL_SECONDS: Final = 0.1
 
 # What MiniStack does not know: alarms over metric math, and saved queries. Provisioned concurrency, whose scaling
-# policy it does not know either, is off anyway. The interpreter is this machine's.
-HERE: Final = {
-    "CreateAlarms": "false",
-    "CreateQueries": "false",
-    "Runtime": f"python3.{sys.version_info.minor}",
-}
+# policy it does not know either, is off anyway.
+HERE: Final = {"CreateAlarms": "false", "CreateQueries": "false"}
 
 _LOCAL: Final = re.compile(r"^( +(?:CodeUri|ContentUri|DefinitionUri): )(?!s3://)(\S+)$", re.MULTILINE)
 _ENDED: Final = re.compile(r"(COMPLETE|FAILED)$")
