@@ -4,6 +4,7 @@ FUZZ_MINUTES ?= 30
 SIMULATIONS ?= 100000
 ARCH ?= arm64 x86_64
 PYTHON_VERSION ?= 3.13
+CONFIG_ENV ?= default
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 BIN := .venv/bin
@@ -72,6 +73,10 @@ guards: .venv/stamp  ## take one guard at a time out of a copy of the package, a
 .PHONY: package
 package: .venv/stamp  ## the zips for Lambda, in dist/: ARCH="arm64 x86_64", PYTHON_VERSION=3.13, SLIM=1 without pandas and awswrangler
 	$(BIN)/python -m infra.package build $(ARCH:%=--arch %) --python $(PYTHON_VERSION) $(if $(SLIM),--slim)
+
+.PHONY: deploy
+deploy: .venv/stamp  ## the template with the zips in dist/, as infra/samconfig.toml says: CONFIG_ENV=production for that part of it
+	@$(BIN)/python -m infra.deploy --env $(CONFIG_ENV)
 
 .PHONY: package-check
 package-check: .venv/stamp .venv-emulators/stamp  ## build for this machine, and convert from the unzipped folder alone; SLIM=1

@@ -24,9 +24,11 @@ CAPABILITIES: Final = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
 WAIT_SECONDS_MAX: Final = 60.0
 POLL_SECONDS: Final = 0.1
 
+DEPLOYMENT: Final = "0" * 16  # of template, zips and parameters, as infra/deploy.py sums them up; here nothing changes
+
 # What MiniStack does not know: alarms over metric math, and saved queries. Provisioned concurrency, whose scaling
 # policy it does not know either, is off anyway.
-HERE: Final = {"CreateAlarms": "false", "CreateQueries": "false"}
+HERE: Final = {"CreateAlarms": "false", "CreateQueries": "false", "Deployment": DEPLOYMENT}
 
 _LOCAL: Final = re.compile(r"^( +(?:CodeUri|ContentUri|DefinitionUri): )(?!s3://)(\S+)$", re.MULTILINE)
 _ENDED: Final = re.compile(r"(COMPLETE|FAILED)$")
@@ -122,7 +124,11 @@ def _packaged(aws: Aws, template: Path) -> str:
         s3.put_object(Bucket=ARTIFACTS, Key=name, Body=_artifact(found[2]))
         return f"{found[1]}s3://{ARTIFACTS}/{name}"
 
-    s3.put_object(Bucket=ARTIFACTS, Key=template.name, Body=_LOCAL.sub(moved, template.read_text()).encode())
+    # MiniStack transforms a template without its parameters, and SAM wants the value of this one
+    text = template.read_text().replace(
+        "AutoPublishCodeSha256: !Ref Deployment", f"AutoPublishCodeSha256: '{DEPLOYMENT}'"
+    )
+    s3.put_object(Bucket=ARTIFACTS, Key=template.name, Body=_LOCAL.sub(moved, text).encode())
     return f"{aws.url}/{ARTIFACTS}/{template.name}"
 
 
