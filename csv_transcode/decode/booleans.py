@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import pyarrow.compute as pc
-
+from csv_transcode import kernels
 from csv_transcode.decode import arrays, grammar
 from csv_transcode.decode.evidence import NEVER, BooleanEvidence, Uniform
 
@@ -19,7 +18,7 @@ def observe(texts: Texts) -> BooleanEvidence:
     """Return what the column's values show of booleans."""
     if int(texts.lengths.min()) in LENGTHS and int(texts.lengths.max()) in LENGTHS:
         spelling = grammar.SPELLING_OF_BOOLEAN.get(texts.array[0].as_py())
-        if spelling and pc.all(pc.is_in(texts.array, arrays.string_array(grammar.BOOLEANS[spelling]))).as_py():
+        if spelling and kernels.are_all(kernels.is_in(texts.array, arrays.string_array(grammar.BOOLEANS[spelling]))):
             return BooleanEvidence(spelling=Uniform(spelling, texts.record(0)))
     return _observe_each(texts)
 

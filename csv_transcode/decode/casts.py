@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from csv_transcode import kernels
 from csv_transcode.decode import arrays, grammar, inference
 from csv_transcode.decode.evidence import NEVER, ColumnEvidence
 
@@ -45,8 +45,8 @@ def to_type(
 
 def _cast(array: pa.Array[Any], target: pa.DataType) -> pa.Array[Any]:
     if pa.types.is_boolean(target):
-        return pc.is_in(array, TRUE_TEXTS)
-    return pc.cast(array, target)
+        return kernels.is_in(array, TRUE_TEXTS)
+    return kernels.cast(array, target)
 
 
 def unfit(texts: Texts, column_type: ColumnType, rules: inference.TypeRules) -> list[int]:

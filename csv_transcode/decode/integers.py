@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from csv_transcode import kernels
 from csv_transcode.decode import grammar
 from csv_transcode.decode.evidence import NEVER
 
@@ -34,7 +34,7 @@ def _all_int64(texts: Texts) -> pa.Array[Any] | None:
     if high > NINE or low < MINUS or _has_spare_zeros(texts):
         return None
     try:
-        return pc.cast(texts.array, pa.int64())
+        return kernels.cast(texts.array, pa.int64())
     except pa.ArrowInvalid:
         return None
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from csv_transcode import kernels
 from csv_transcode.decode import arrays, grammar
 from csv_transcode.decode.evidence import NEVER, TimestampEvidence, Uniform
 
@@ -39,7 +39,7 @@ def _all_dates(texts: Texts) -> pa.Array[Any] | None:
     if int(lengths.min()) != DATE_BYTES or int(lengths.max()) != DATE_BYTES:
         return None
     try:  # Arrow takes YYYY-MM-DD alone, hyphens included
-        days = pc.cast(texts.array, pa.date32())
+        days = kernels.cast(texts.array, pa.date32())
     except pa.ArrowInvalid:
         return None
     return days if arrays.values_of(days, np.int32).min() >= FIRST_DAY else None
@@ -68,7 +68,7 @@ def _all_like(texts: Texts, first: grammar.Timestamp) -> pa.Array[Any] | None:
     ):
         return None
     try:
-        values = pc.cast(texts.array, pa.timestamp("us", "UTC" if first.zone else None))
+        values = kernels.cast(texts.array, pa.timestamp("us", "UTC" if first.zone else None))
     except pa.ArrowInvalid:
         return None
     return values if arrays.values_of(values, np.int64).min() >= FIRST_MICROSECOND else None

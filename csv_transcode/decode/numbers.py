@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from csv_transcode import kernels
 from csv_transcode.decode import arrays, grammar
 from csv_transcode.decode.evidence import NEVER, Digits, NumberEvidence, Uniform
 from csv_transcode.schema import DECIMAL_PRECISION_MAX
@@ -91,7 +91,7 @@ def _observe_uniform(texts: Texts, known: NumberEvidence) -> tuple[NumberEvidenc
     if bool((texts.bytes_at(dots) != POINT).any() or spare_zeros.any()):
         return None
     try:
-        values = pc.cast(texts.array, pa.float64())  # refuses a second point, and a minus sign anywhere else
+        values = kernels.cast(texts.array, pa.float64())  # refuses a second point, and a minus sign anywhere else
     except pa.ArrowInvalid:
         return None
     first = texts.record(0)
@@ -120,7 +120,7 @@ def _observe_plain(texts: Texts, known: NumberEvidence) -> tuple[NumberEvidence,
     """Observe values of digits, points, minus signs (and slashes) alone."""
     dots = _points(texts)
     try:
-        values = pc.cast(texts.array, pa.float64())
+        values = kernels.cast(texts.array, pa.float64())
     except pa.ArrowInvalid:
         return _observe_each(texts), None
     if dots is None or _has_odd_number(texts, dots):
@@ -209,14 +209,14 @@ def _first_inexact(texts: Texts, widths: Positions) -> int:
     long = np.flatnonzero(widths > EXACT_DIGITS)
     if len(long) == 0:
         return NEVER
-    doubtful = long[_doubtful(texts.array.take(arrays.index_array(long)))]
+    doubtful = long[_doubtful(kernels.take(texts.array, arrays.index_array(long)))]
     return next((record for record, text in _some(texts, doubtful) if not grammar.is_exact_double(text)), NEVER)
 
 
 def _doubtful(array: pa.Array[Any]) -> Mask:
     """Return which numbers Arrow's shortest text of their double does not repeat as they stand."""
-    trimmed = pc.if_else(pc.match_substring(array, "."), pc.utf8_rtrim(array, "0"), array)
-    return arrays.booleans_of(pc.not_equal(pc.cast(pc.cast(array, pa.float64()), pa.string()), trimmed))
+    trimmed = kernels.chosen(kernels.contains(array, "."), kernels.trimmed_right(array, "0"), array)
+    return arrays.booleans_of(kernels.differ(kernels.cast(kernels.cast(array, pa.float64()), pa.string()), trimmed))
 
 
 def _some(texts: Texts, indices: npt.NDArray[Any]) -> Any:  # noqa: ANN401 -- an iterator of (record, text)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from csv_transcode import kernels
 from csv_transcode.decode import arrays, casts, compression, dialect_detection, encoding, inference, strict
 from csv_transcode.decode.arrow_csv import BlockParser
 from csv_transcode.decode.compression import DecompressionLimits
@@ -334,7 +335,7 @@ class StripeDecoder:
             return parsed, texts
         kept = np.ones(parsed.strings.num_rows, np.bool_)
         kept[list(unfit)] = False
-        strings = parsed.strings.filter(arrays.boolean_array(kept))
+        strings = kernels.filter_rows(parsed.strings, arrays.boolean_array(kept))
         numbers = np.arange(parsed.count) if parsed.numbers is None else parsed.numbers
         rejects = [*parsed.rejects, *self._unfit_rejects(parsed, unfit, numbers)]
         rejects.sort(key=lambda reject: reject.record)

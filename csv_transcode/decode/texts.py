@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from csv_transcode import kernels
 from csv_transcode.decode import arrays
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Texts:
         mask = lengths > 0
         if column.null_count:
             mask &= arrays.validity_of(column)
-        return cls(column.filter(arrays.boolean_array(mask)), np.flatnonzero(mask))
+        return cls(kernels.filter_rows(column, arrays.boolean_array(mask)), np.flatnonzero(mask))
 
     def __len__(self) -> int:
         """Return n."""
@@ -100,7 +101,7 @@ class Texts:
     def subset(self, indices: Positions) -> Texts:
         """Return the values at ``indices`` (ascending), as a copy."""
         records = indices if self.records is None else self.records[indices]
-        return Texts(self.array.take(arrays.index_array(indices)), records)
+        return Texts(kernels.take(self.array, arrays.index_array(indices)), records)
 
     def with_decimal_point(self) -> Texts:
         """Return the same values with every comma for a point, and every point for a comma."""
@@ -123,7 +124,7 @@ class Texts:
         missing = np.ones(record_count, np.bool_)
         missing[self.records] = False
         positions = np.cumsum(~missing) - 1
-        return typed.take(arrays.index_array(positions, ~missing))
+        return kernels.take(typed, arrays.index_array(positions, ~missing))
 
 
 def offsets(column: pa.Array[Any]) -> npt.NDArray[np.int32]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any, Final, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from csv_transcode import kernels
 
 ROW_GROUP_BYTES: Final = 32 << 20  # of Arrow memory; 64 MiB wrote no faster, and cost 60 to 100 MB at the peak
 PAGE_BYTES: Final = 1 << 20
@@ -137,7 +138,7 @@ def repeating_columns(batch: pa.RecordBatch) -> list[str]:
     return [
         name
         for name, column in zip(sample.schema.names, sample.columns, strict=True)
-        if not pa.types.is_boolean(column.type) and pc.count_distinct(column).as_py() <= most
+        if not pa.types.is_boolean(column.type) and kernels.distinct_count(column) <= most
     ]
 
 
@@ -149,5 +150,5 @@ def value_bytes(batch: pa.RecordBatch) -> int:
 def _column_bytes(column: pa.Array[Any]) -> int:
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
-        return 4 * len(column) + int(pc.sum(pc.binary_length(column)).as_py() or 0)  # type: ignore[call-overload]
+        return 4 * len(column) + kernels.bytes_of_texts(column)
     return len(column) * kind.bit_width // 8  # type: ignore[no-any-return]

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from csv_transcode import kernels
 from csv_transcode.errors import FrameError
 from csv_transcode.formats.avro.schema import DECIMAL_PRECISION_LONG
 from csv_transcode.formats.avro.varint import (
@@ -217,7 +218,7 @@ def _even_text_cell(data: pa.Buffer | None, start: int, length: int, rows: int) 
 def _short_text_cell(array: Array, lengths: Integers, longest: int, valid: Widths | None) -> Cell:
     """Return the cells of strings of at most 8 bytes: Arrow's views hold them in themselves, zero behind the end."""
     view_bytes, content_at = _VIEW
-    views = array.cast(pa.binary_view()).buffers()[1]
+    views = kernels.cast(array, pa.binary_view()).buffers()[1]
     content: Words = in_place(views, np.uint64, len(array), content_at, view_bytes)
     front = lengths.astype(np.uint16)
     front <<= 9  # zig-zag, behind the branch

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from csv_transcode import kernels
 from csv_transcode.errors import FrameError
 from csv_transcode.formats.avro.cells import column_encoder
 from csv_transcode.formats.avro.layout import assemble
@@ -126,4 +127,4 @@ def _stored_type(arrow_type: pa.DataType) -> pa.DataType:
 
 def _cast(column: Array, stored: pa.DataType) -> Array:
     values = column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
-    return values if values.type == stored else values.cast(stored)
+    return values if values.type == stored else kernels.cast(values, stored)

@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from csv_transcode import kernels
 from csv_transcode.formats.avro.cells import SPILL_BYTES_MAX, Cell, Text, in_place
 from csv_transcode.formats.avro.varint import WORD_BYTES, Widths, word_type
 
@@ -204,7 +205,7 @@ class _Views:
         elements = self._rows * self._count
         parts = [None, pa.py_buffer(self.bytes.data), *buffers]
         views = pa.Array.from_buffers(pa.binary_view(), elements, parts, null_count=0)
-        _, offsets, payload = views.cast(pa.large_binary()).buffers()
+        _, offsets, payload = kernels.cast(views, pa.large_binary()).buffers()
         ends = in_place(offsets, np.int64, elements + 1)[self._count :: self._count]
         return EncodedRows(payload or pa.py_buffer(b""), ends)
 
