@@ -67,8 +67,11 @@ class ObjectUpload:
         """Add ``data``, which the caller may change or free afterwards.
 
         Parts are cut by the count of bytes alone. Waits while ``parts_in_flight`` parts are on their way, and raises
-        what befell an earlier one.
+        what befell an earlier one. After an abort it is dropped: Arrow's Parquet writer, when it is freed, writes a
+        footer, and might begin an upload that nobody ends.
         """
+        if self._over:
+            return
         view = memoryview(data).cast("B")
         self.bytes_written += len(view)
         while len(view) >= (missing := self._next_part_bytes() - self._pieces_bytes):

@@ -212,6 +212,17 @@ class TestAbort:
             upload.write(bytes(30))
         assert sink.log == ["create", "part 1", "part 2", "part 3", "abort"]
 
+    @pytest.mark.parametrize("before", [0, 2 * PART], ids=["before a part", "after some"])
+    def test_what_is_written_later_is_dropped(self, store: ObjectStore, s3: S3Client, before: int) -> None:
+        """As by Arrow's Parquet writer, which writes a footer when it is freed."""
+        upload = upload_to(store)
+        upload.write(bytes(before))
+        upload.abort()
+        sent = record(s3)
+        upload.write(bytes(2 * PART))
+        assert operations(sent) == []
+        assert uploads(s3) == []
+
     def test_a_part_that_is_not_waited_for_any_longer_is_ended_before_the_abort(
         self, store: ObjectStore, s3: S3Client
     ) -> None:

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
+from unittest import mock
+
+import pyarrow.parquet as pq
 
 from csv_transcode.errors import TranscodeError
 from csv_transcode.manifest import fingerprint
@@ -265,13 +268,18 @@ class World:
         raise KilledError
 
 
+def _nothing(_: object) -> None:
+    pass
+
+
 @contextmanager
 def simulated(world: World) -> Iterator[World]:
     """Let nothing in the world take time, sleep, chance or threads from the machine."""
     logger = logging.getLogger(LOGGER_NAME)
     filters, logger.filters = logger.filters, [world.log]
+    no_finalizer = mock.patch.object(pq.ParquetWriter, "__del__", _nothing)  # a process that is killed runs none
     try:
-        with simulated_sdk(world.machine), simulated_futures(world.scheduler):
+        with simulated_sdk(world.machine), simulated_futures(world.scheduler), no_finalizer:
             yield world
     finally:
         logger.filters = filters
