@@ -259,6 +259,7 @@ DECIDING = {
     "MAX_COLUMNS": "5",
 }
 INDIFFERENT = {
+    "TRACES": "true",
     "INPUT_BUCKET": "another-bucket",
     "OUTPUT_BUCKET": "another-bucket-2",
     "PREFIX": "in/",
