@@ -17,10 +17,10 @@ NAMES: Final = {"InputBucketName": "landing", "OutputBucketName": "lake"}
 PLATFORM: Final = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
 TIMEOUTS: Final = read(TEMPLATE)["Parameters"]["TimeoutSeconds"]["AllowedValues"]
 
-# alarm → what it watches, when it is raised, and for how many periods running: the list that was asked for
+# alarm → what it watches, when it is raised, and of how many periods: the list that was asked for
 ALARMS: Final[dict[str, tuple[set[str], float, int]]] = {
     "FilesFailedAlarm": ({metrics.FILES_FAILED}, 0, 1),
-    "FilesDeferredAlarm": ({metrics.FILES_DEFERRED}, 0, 3),
+    "FilesDeferredAlarm": ({metrics.FILES_DEFERRED}, 0, 4),
     "RecordsRejectedAlarm": ({metrics.RECORDS_REJECTED}, 0, 1),
     "ProcessingFailuresAlarm": ({metrics.FILES_FAILED, metrics.FILES_CONVERTED}, 5, 1),
     "ErrorsAlarm": ({"Errors", "Invocations"}, 1, 1),
@@ -190,6 +190,17 @@ def test_alarm(name: str, template: Template) -> None:
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
     assert alarm["AlarmActions"] == ["<AlarmTopic>"]
     assert alarm["TreatMissingData"] == "notBreaching"
+
+
+@pytest.mark.parametrize("timeout", TIMEOUTS)
+def test_what_is_put_off_again_and_again_is_seen(timeout: str) -> None:
+    """A file comes again after the visibility timeout: in shorter periods it would leave gaps and raise nothing."""
+    template = Template(**NAMES, TimeoutSeconds=timeout)
+    alarm = template.properties("FilesDeferredAlarm")
+    assert alarm["Period"] >= template.properties("SourceQueue")["VisibilityTimeout"]
+    assert alarm["Period"] % 60 == 0
+    assert alarm["DatapointsToAlarm"] == 3 < alarm["EvaluationPeriods"]
+    assert alarm["Period"] * alarm["EvaluationPeriods"] <= 86400  # CloudWatch's own limit
 
 
 def test_there_are_no_other_alarms(template: Template) -> None:
