@@ -11,6 +11,8 @@ import pytest
 
 from csv_transcode import metrics
 from csv_transcode.settings import Settings, variables
+from infra.package.building import NAME
+from infra.package.target import Target
 from tests.infra.template import FARGATE, ROOT, STACK, TEMPLATE, Template, read, walk
 
 NAMES: Final = {"InputBucketName": "landing", "OutputBucketName": "lake"}
@@ -88,6 +90,20 @@ def test_the_function_is_as_documented(template: Template) -> None:
     assert template.properties("ConverterLog")["RetentionInDays"] == 30
     assert function["ReservedConcurrentExecutions"] == 50
     assert "ProvisionedConcurrencyConfig" not in function
+
+
+@pytest.mark.parametrize("architecture", read(TEMPLATE)["Parameters"]["Architecture"]["AllowedValues"])
+def test_runtime_and_zips_are_of_the_python_that_the_package_is_built_for(architecture: str) -> None:
+    """A zip for another Python has another name, which the template does not know."""
+    target = Target(architecture)
+    template = Template(**NAMES, Architecture=architecture)
+    function = template.properties("Converter")
+    (layer,) = template.of_type("AWS::Serverless::LayerVersion").values()
+    assert function["CodeUri"] == f"../dist/{NAME}-code{target.python_suffix}.zip"
+    assert layer["ContentUri"] == f"../dist/{NAME}-layer-{target.suffix}.zip"
+    assert template.written["Parameters"]["Runtime"]["AllowedValues"] == [f"python{target.python}"]
+    assert function["Runtime"] == f"python{target.python}"
+    assert layer["CompatibleRuntimes"] == [f"python{target.python}"]
 
 
 # ------------------------------------------------------------------ queue
