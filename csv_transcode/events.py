@@ -26,6 +26,7 @@ from csv_transcode.payloads import (
     DirectCall,
     EventBridgeDetail,
     EventBridgeEvent,
+    FailedInvocation,
     ItemBatch,
     Json,
     ListedItem,
@@ -211,12 +212,19 @@ def _sqs(payload: Json, key_map: KeyMap) -> Invocation:
 
 
 def _body(body: object, key_map: KeyMap) -> list[EventObject | Skipped]:
-    """Return what the event inside an SQS message names, with SNS's envelope around it or without."""
+    """Return what the event inside an SQS message names, with SNS's or a failure destination's envelope or without."""
     where = "the message's body"
     payload = _object(read_json(body, where), where)
     if "TopicArn" in payload and "Records" not in payload:
         return _published(read_as(payload, SnsMessage, where), where, key_map)
+    if "requestContext" in payload and "requestPayload" in payload:
+        payload, where = _failed(payload, where), f"{where}.requestPayload"
     return _carried(payload, where, key_map)
+
+
+def _failed(payload: Json, where: str) -> Json:
+    """Return the event of an invocation that failed each time; a dead letter is sent again with all around it."""
+    return _object(read_as(payload, FailedInvocation, where).request_payload, f"{where}.requestPayload")
 
 
 def _carried(payload: Json, where: str, key_map: KeyMap) -> list[EventObject | Skipped]:

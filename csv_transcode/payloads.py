@@ -114,6 +114,12 @@ class QueueBatch(Struct, rename="pascal"):
     records: Annotated[list[QueuedMessage], Meta(max_length=RECORDS_MAX)]
 
 
+class FailedInvocation(Struct, rename="camel"):
+    """What Lambda sends to a failure destination: the event that failed each time, and around it how it failed."""
+
+    request_payload: Any
+
+
 class ListedItem(Struct, rename="pascal"):
     """One item of a Distributed Map: an object of a listing, or a row of an Inventory (``bucket``), a CSV or a JSON."""
 

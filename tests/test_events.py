@@ -53,6 +53,12 @@ def message(number: int, body: object) -> dict[str, Any]:
     return record | {"messageId": f"m{number}", "body": body if isinstance(body, str) else json.dumps(body)}
 
 
+def given_up(event: object) -> dict[str, Any]:
+    """Return what Lambda sends to a failure destination."""
+    envelope: dict[str, Any] = json.loads(payload("sqs_failed_s3")["Records"][0]["body"])
+    return envelope | {"requestPayload": event}
+
+
 TASK = "dGFza2lkZ29lc2hlcmUK"
 
 
@@ -67,6 +73,7 @@ TASK = "dGFza2lkZ29lc2hlcmUK"
         ("sqs_s3", EventKind.SQS),
         ("sqs_sns_s3", EventKind.SQS),
         ("sqs_eventbridge", EventKind.SQS),
+        ("sqs_failed_s3", EventKind.SQS),
         ("step_functions_batch", EventKind.STEP_FUNCTIONS),
         ("step_functions_item", EventKind.STEP_FUNCTIONS),
         ("step_functions_inventory", EventKind.STEP_FUNCTIONS),
@@ -322,6 +329,14 @@ def test_of_several_mentions_the_last_one_s_size_is_taken() -> None:
         {"Type": "Notification", "TopicArn": "arn", "Message": payload("sqs_sns_s3")["Records"][0]["body"]},
         {"Type": "Notification", "TopicArn": "arn", "Message": json.dumps(payload("sqs_s3"))},
         pytest.param(json.dumps({"Records": [s3_record()]}) + " " * (1 << 20), id="over 1 MiB"),
+        given_up(None),
+        given_up([s3_record()]),
+        given_up(json.dumps({"Records": [s3_record()]})),
+        given_up({"Records": [s3_record(s3=None)]}),
+        given_up(payload("eventbridge_rule")),
+        given_up(payload("direct_keys")),
+        given_up(payload("sqs_s3")),
+        given_up(given_up({"Records": [s3_record()]})),
         {"Records": [s3_record(s3__object__key="in/%FF.csv")]},
         {"Records": [s3_record(s3__object__key="")]},
         {"Records": [s3_record(s3=None)]},
@@ -337,6 +352,13 @@ def test_a_malformed_body_fails_its_own_message_only(body: object) -> None:
     found = parsed({"Records": [message(1, body), message(2, good)]})
     assert [message_id for message_id, why in found.malformed if why] == ["m1"]
     assert [one.message_id for one in found.objects] == ["m2"]
+
+
+@pytest.mark.parametrize("event", [payload("s3_put"), payload("eventbridge_object_created")])
+def test_a_dead_letter_names_what_its_event_named(event: dict[str, Any]) -> None:
+    found = parsed({"Records": [message(1, given_up(event))]})
+    assert found.objects == (EventObject(PLAIN, 1024, "m1"),)
+    assert not found.malformed
 
 
 def test_a_body_that_is_no_text_is_malformed() -> None:
@@ -485,7 +507,20 @@ def test_the_payloads_are_whole() -> None:
 
 NAMES = ["Records", "s3", "object", "bucket", "key", "name", "eventSource", "eventName", "body", "messageId", "source"]
 NAMES += ["detail", "detail-type", "keys", "prefix", "start_after", "dry_run", "Event", "Items", "Key", "tasks"]
-NAMES += ["EventSource", "Sns", "Message", "Type", "TopicArn", "Bucket", "taskId", "s3Key", "s3Bucket", "invocationId"]
+NAMES += [
+    "requestContext",
+    "requestPayload",
+    "EventSource",
+    "Sns",
+    "Message",
+    "Type",
+    "TopicArn",
+    "Bucket",
+    "taskId",
+    "s3Key",
+    "s3Bucket",
+    "invocationId",
+]
 WORDS = [
     "aws:s3",
     "aws:sqs",
