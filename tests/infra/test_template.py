@@ -66,6 +66,33 @@ def test_each_parameter_reaches_its_own_setting() -> None:
         assert told[variable] == f"<{name}>"
 
 
+OF_THE_COMMAND: Final = {"INPUT_BUCKET", "OUTPUT_BUCKET", "PREFIX", "OUTPUT_PREFIX"}
+OF_LAMBDA: Final = {"MEMORY_BUDGET_MB", "DEADLINE_MARGIN_SECONDS", "TRACES"}  # a task has its cgroup, no end, no layer
+
+
+def of_the_task(**parameters: str) -> dict[str, str]:
+    """Return the environment of the task on Fargate."""
+    (container,) = Template(FARGATE, **parameters).properties("Task")["ContainerDefinitions"]
+    return {one["Name"]: str(one["Value"]) for one in container["Environment"]}
+
+
+def test_a_task_has_every_setting_of_the_function() -> None:
+    """With others that decide bytes, function and task would convert each other's outputs again, and again."""
+    assert of_the_task().keys() == {*variables()} - OF_THE_COMMAND - OF_LAMBDA
+
+
+def test_what_is_given_to_function_and_task_is_the_same_for_both() -> None:
+    function, task = read(TEMPLATE)["Parameters"], read(FARGATE)["Parameters"]
+    shared = function.keys() & task.keys() - {"Architecture", "Prefix", "OutputPrefix"}
+    for name in shared:
+        for word in ("Type", "Default", "AllowedPattern", "AllowedValues"):
+            assert function[name].get(word) == task[name].get(word), name
+    given = {name: f"<{name}>" for name in shared}
+    told = environment(Template(**given))
+    assert all(told[name] == value for name, value in of_the_task(**given).items())
+    assert [one for one in of_the_task(**NAMES).items() if one not in environment(Template(**NAMES)).items()] == []
+
+
 def test_spans_come_with_the_layer_that_sends_them(template: Template) -> None:
     arn = "arn:aws:lambda:eu-central-1:901920570463:layer:aws-otel-python-arm64-ver-1-25-0:1"
     traced = Template(**NAMES, TracingLayerArn=arn)
