@@ -214,6 +214,19 @@ def test_lifecycle(template: Template) -> None:
     assert len(kept) == 4  # both outputs, the manifest, and why it failed
 
 
+def test_one_bucket_for_both_keeps_outputs_as_long_as_a_bucket_of_their_own() -> None:
+    one = Template(InputBucketName="one", OutputBucketName="one", CreateOutputBucket="false", OldVersionsDays="7")
+    assert one.of_type("AWS::S3::Bucket").keys() == {"InputBucket"}
+    own = lifecycle(Template(**NAMES, OldVersionsDays="7"), "OutputBucket")
+    under = [rule if "AbortIncompleteMultipartUpload" in rule else {"Prefix": "processed/"} | rule for rule in own]
+    assert lifecycle(one, "InputBucket") == under
+
+
+def test_nothing_is_deleted_from_sources(template: Template) -> None:
+    (rule,) = lifecycle(template, "InputBucket")
+    assert rule.keys() == {"Id", "Status", "AbortIncompleteMultipartUpload"}
+
+
 def lifecycle(template: Template, name: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = template.properties(name)["LifecycleConfiguration"]["Rules"]
     return found
