@@ -400,6 +400,13 @@ def test_the_state_machine_gets_every_name_that_its_definition_has(template: Tem
     )
 
 
+@pytest.mark.parametrize("name", ["Prefix", "OutputPrefix"])
+def test_prefixes_leave_policies_and_the_state_machines_json_whole(name: str, template: Template) -> None:
+    spec = template.written["Parameters"][name]
+    assert [one for one in map(chr, range(128)) if not allowed(spec, f"in{one}x/")] == [*map(chr, range(32)), *'"$*?\\']
+    assert allowed(spec, "Größe 100%+{a}'s/東京/")
+
+
 def test_outputs_lie_where_permissions_are(template: Template) -> None:
     """Whatever KeyTemplate and OutputPrefix the parameters allow."""
     spec = template.written["Parameters"]["KeyTemplate"]
