@@ -294,7 +294,7 @@ class Target(io.BytesIO):
 source = b"".join([
     b"id,name,exact,amount,weight,small,paid,day,local,utc,nothing\\n",
     b'1,"x, y",12345678901234567.10,17.00,0.1,1e-05,true,2026-11-23,2026-11-23 12:00:05.25,2026-11-23T12:00:05Z,\\n',
-    b'-2,z\\xc3\\xa9,1.25,3.50,,2.25,false,2026-11-24,,2026-11-24T12:00:05Z,\\n',
+    b'-2,more than z\\xc3\\xa9,1.25,3.50,,2.25,false,2026-11-24,,2026-11-24T12:00:05Z,\\n',
 ])
 targets = {"parquet": Target(), "avro": Target(), "rejects": Target()}
 with ThreadPoolExecutor(1) as pool:

@@ -216,7 +216,7 @@ class _Views:
 def _text_views(array: Array, text: Text, row: int, buffer: int) -> npt.NDArray[np.uint64]:
     """Return a (rows, 2) array of views of ``array``, whose first row is ``row`` of ``text``."""
     views: npt.NDArray[np.uint64]
-    views = in_place(array.cast(pa.binary_view()).buffers()[1], np.uint64, 2 * len(array)).reshape(-1, 2)
+    views = in_place(kernels.cast(array, pa.binary_view()).buffers()[1], np.uint64, 2 * len(array)).reshape(-1, 2)
     stop = row + len(array)
     if text.longest > VIEW_CONTENT_BYTES_MAX:  # those that are not inline name their buffer, 0 as yet
         long = text.lengths[row:stop] > VIEW_CONTENT_BYTES_MAX
