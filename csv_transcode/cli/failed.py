@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from csv_transcode.cli.call import FAILED, OK
 from csv_transcode.cli.convert import converted, whole
-from csv_transcode.cli.failures import STANDING, failures
+from csv_transcode.cli.failures import STANDING, failed_keys, failure_of
 from csv_transcode.cli.options import add_common, add_places, asked_of
 from csv_transcode.cli.screen import shown
 from csv_transcode.cli.sources import store_of
+from csv_transcode.cli.troubles import Troubles
 from csv_transcode.report import Outcome
 
 if TYPE_CHECKING:
     from csv_transcode.cli.call import Call
+    from csv_transcode.cli.options import Asked
 
 DESCRIPTION: Final = """\
 List what stands under _failed/ in the output bucket: which files have failed, and why. A record says what was so when
@@ -37,7 +39,7 @@ examples
       a line of JSON for each; with --retry the report of the conversions
 
 exit codes
-  0  nothing stands as failed        1    something does, or (--retry) has failed again
+  0  nothing stands as failed        1    something does, has failed again (--retry), or cannot be read
   2  the command or a setting is     130  interrupted: nothing is left half done
      wrong                           141  nobody reads standard output any more
 """
@@ -60,22 +62,31 @@ def register(verbs: Any) -> None:  # noqa: ANN401 -- argparse gives its type no 
 
 def run(call: Call) -> int:
     """List, or try again."""
-    asked = asked_of(call)
+    options, screen, asked = call.options, call.screen, asked_of(call)
+    troubles = Troubles(call, lines=options.json and not options.retry)
     standing: list[str] = []
     count = 0
-    for failure in failures(asked, store_of(asked.settings, call.runtime)):
-        count += 1
-        standing += [failure.key] if failure.state in STANDING else []
-        if call.options.retry:
+    store = store_of(asked.settings, call.runtime)
+    for key in failed_keys(asked, store):
+        failure = None
+        with troubles.of(key):
+            failure = failure_of(key, asked, store)
+        if failure is None:
             continue
-        if call.options.json:
-            call.screen.print_json(failure.to_dict(), indent=None)
-        else:
-            call.screen.print(shown(f"{failure.state}: {failure.key}: {failure.reason}"))
-    call.screen.say(f"{count:,} recorded, {len(standing):,} of them stand as failed or changed")
-    if not call.options.retry:
-        return FAILED if standing else OK
-    report = converted(replace(asked, keys=tuple(standing)), call)
+        count += 1
+        standing += [key] if failure.state in STANDING else []
+        if options.json and not options.retry:
+            screen.print_json(failure.to_dict(), indent=None)
+        elif not options.retry:
+            screen.print(shown(f"{failure.state}: {key}: {failure.reason}"))
+    screen.say(f"{count:,} recorded, {len(standing):,} of them stand as failed or changed")
+    if not options.retry:
+        return FAILED if standing or troubles.keys else OK
+    return max(_tried_again(replace(asked, keys=tuple(standing)), call), FAILED if troubles.keys else OK)
+
+
+def _tried_again(asked: Asked, call: Call) -> int:
+    report = converted(asked, call)
     call.screen.summary(report)
     if call.options.json:
         call.screen.print_json(whole(report))

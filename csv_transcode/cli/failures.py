@@ -13,7 +13,7 @@ from csv_transcode.keys import SIDECARS
 from csv_transcode.manifest import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from csv_transcode.cli.options import Asked
     from csv_transcode.s3.store import ObjectStore
@@ -36,6 +36,8 @@ class Failure:
     reason: str
     error: str
     etag: str | None
+    version_id: str | None
+    fingerprint: str | None  # of the settings that it failed under
     records: Mapping[str, int] | None
     rejects: tuple[ListedReject, ...]
 
@@ -45,12 +47,9 @@ class Failure:
         return described | {"source_etag": self.etag, "records": self.records}
 
 
-def failures(asked: Asked, store: ObjectStore) -> Iterator[Failure]:
-    """Yield the failures that stand recorded of what is asked for."""
-    for key in asked.keys if asked.keys is not None else _keys(asked, store):
-        found = failure_of(key, asked, store)
-        if found is not None:
-            yield found
+def failed_keys(asked: Asked, store: ObjectStore) -> Iterable[str]:
+    """Return the keys that are asked for: those named, or all of which a failure stands recorded."""
+    return asked.keys if asked.keys is not None else _keys(asked, store)
 
 
 def failure_of(key: str, asked: Asked, store: ObjectStore) -> Failure | None:
@@ -76,7 +75,7 @@ def failure_of(key: str, asked: Asked, store: ObjectStore) -> Failure | None:
     if source.get("key") != key or source.get("bucket", settings.input_bucket) != settings.input_bucket:
         return None
     state = _state(key, etag, {settings_then, fingerprint(settings)}, asked, store)
-    return Failure(key, state, reason, error, etag, records, rejects)
+    return Failure(key, state, reason, error, etag, source.get("version_id"), settings_then, records, rejects)
 
 
 def _keys(asked: Asked, store: ObjectStore) -> Iterator[str]:

@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import argparse
 import base64
-import csv
-import io
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from csv_transcode.cli.call import OK
+from csv_transcode.cli.call import FAILED, OK
 from csv_transcode.cli.failures import STANDING, failure_of
 from csv_transcode.cli.listed_rejects import read_rejects
 from csv_transcode.cli.options import add_common, add_keys, asked_of, given, location, require_use
+from csv_transcode.cli.repairs import Layout, path_below, require_free, write
 from csv_transcode.cli.screen import shown
 from csv_transcode.cli.sources import ObjectReader, store_of
+from csv_transcode.cli.troubles import Troubles
 from csv_transcode.commit import read_manifest
 from csv_transcode.conversion import plan_of
 from csv_transcode.decode.reader import read_head
-from csv_transcode.errors import ObjectNotFoundError, SettingsError
+from csv_transcode.errors import ManifestError, ObjectNotFoundError, PreconditionFailedError, SettingsError
 from csv_transcode.keys import SIDECARS
-from csv_transcode.local import LocalTarget, folder_made, read_chunks
+from csv_transcode.local import read_chunks
+from csv_transcode.manifest import SourceRef, fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from csv_transcode.cli.call import Call
+    from csv_transcode.cli.failures import Failure
     from csv_transcode.cli.listed_rejects import ListedReject
     from csv_transcode.cli.options import Asked
-    from csv_transcode.manifest import Manifest
+    from csv_transcode.cli.screen import Screen
+    from csv_transcode.s3.reader import Source
     from csv_transcode.s3.store import ObjectStore
 
 TEXT_SHOWN_MAX: Final = 120
@@ -40,8 +43,9 @@ DESCRIPTION: Final = """\
 List the records that conversions have set aside: line and byte in the source (decompressed, in UTF-8), the reason,
 and what stands there. Of a file that failed, which has no outputs, they are the first 1,000, from its _failed/ record.
 
---export writes them as a CSV, under the header of their source: correct it, and convert it like any other. Lines before
-a header are left out. For a prefix, FILE is a folder, with a file for each object that has any.
+--export writes them as a CSV, under the header of their source: correct it, and convert it with the settings that are
+said, by which it is read, and typed, as its source was. Lines before a header are left out. A file that stands is not
+overwritten. For a prefix, FILE is a folder, with a file for each object that has any.
 """
 EPILOG: Final = """\
 examples
@@ -50,7 +54,7 @@ examples
   python -m csv_transcode rejects s3://landing/in/ s3://lake/processed/ --json | jq -r .reason | sort | uniq -c
       of all under a prefix, a line of JSON each: which reasons there are
   python -m csv_transcode rejects s3://landing/in/day.csv s3://lake/processed/ --export repair.csv
-      for repair: correct the records, then  python -m csv_transcode convert repair.csv out/
+      for repair: correct the records, then  python -m csv_transcode convert repair.csv out/ --set ...  as it says
   python -m csv_transcode rejects out/day.rejects.jsonl
       those of a conversion to local files
 
@@ -62,26 +66,11 @@ exit codes
 
 @dataclass(frozen=True)
 class _Listed:
-    """The rejects of one key, and what their file's header and dialect are."""
+    """The rejects of one key; ``layout`` finds out, once it is asked for, what its source's records are."""
 
     key: str
-    names: tuple[str, ...]
-    delimiter: str
-    quote_char: str | None
-    has_header: bool
     rejects: Iterable[ListedReject]
-
-    def header(self) -> bytes:
-        """Return the header as the dialect writes it; nothing where the source has none."""
-        if not self.has_header:
-            return b""
-        line = io.StringIO()
-        quoting: Any = csv.QUOTE_MINIMAL if self.quote_char else csv.QUOTE_NONE
-        quote = self.quote_char or '"'
-        csv.writer(line, delimiter=self.delimiter, quotechar=quote, quoting=quoting, lineterminator="\n").writerow(
-            self.names
-        )
-        return line.getvalue().encode()
+    layout: Callable[[], Layout]
 
 
 def register(verbs: Any) -> None:  # noqa: ANN401 -- argparse gives its type no public name
@@ -114,12 +103,12 @@ def run(call: Call) -> int:
     store = store_of(asked.settings, call.runtime)
     with ExitStack() as stack:
         io_threads = stack.enter_context(call.runtime.executor(call.runtime.cores, "io"))
-        found = _Rejects(asked, store, ObjectReader(store, asked.settings, io_threads))
+        found = _Rejects(asked, store, ObjectReader(store, asked.settings, io_threads), call.screen)
         if options.export:
-            _export(found, Path(options.export), call)
-        else:
-            _list(((listed.key, listed.rejects) for listed in found), call)
-    return OK
+            return _export(found, Path(options.export), call)
+        troubles = Troubles(call, lines=options.json)
+        _list(found.each(found.asked(), troubles), call, troubles)
+    return FAILED if troubles.keys else OK
 
 
 def _list_file(path: Path, call: Call) -> int:
@@ -128,20 +117,26 @@ def _list_file(path: Path, call: Call) -> int:
         message = "a local rejects file can be listed, and nothing else: it does not say what its source's header was"
         raise SettingsError(message)
     require_use(given(options.set, one_object=False), from_s3=False, to_s3=False, writes=False)
-    _list([(str(path), read_rejects(read_chunks(path)))], call)
+    _list([_Named(str(path), read_rejects(read_chunks(path)))], call)
     return OK
 
 
-def _list(found: Iterable[tuple[str, Iterable[ListedReject]]], call: Call) -> None:
+class _Named(NamedTuple):
+    key: str
+    rejects: Iterable[ListedReject]
+
+
+def _list(found: Iterable[_Listed | _Named], call: Call, troubles: Troubles | None = None) -> None:
     files = records = 0
-    for key, rejects in found:
+    for listed in found:
         files += 1
-        for reject in rejects:
-            records += reject.is_record
-            if call.options.json:
-                call.screen.print_json(_described(key, reject), indent=None)
-            else:
-                call.screen.print(_line(key, reject))
+        with troubles.of(listed.key) if troubles else nullcontext():
+            for reject in listed.rejects:
+                records += reject.is_record
+                if call.options.json:
+                    call.screen.print_json(_described(listed.key, reject), indent=None)
+                else:
+                    call.screen.print(_line(listed.key, reject))
     call.screen.say(f"{records:,} records rejected in {files:,} files")
 
 
@@ -163,16 +158,20 @@ def _line(key: str, reject: ListedReject) -> str:
 class _Rejects:
     """What has been rejected of the keys that are asked for: those that have any."""
 
-    def __init__(self, asked: Asked, store: ObjectStore, reader: ObjectReader) -> None:
+    def __init__(self, asked: Asked, store: ObjectStore, reader: ObjectReader, screen: Screen) -> None:
         self._asked = asked
         self._settings = asked.settings
         self._store = store
         self._reader = reader
+        self._screen = screen
         self.is_one = asked.keys is not None and len(asked.keys) == 1
 
-    def __iter__(self) -> Iterator[_Listed]:
-        for key in self._keys():
-            listed = self._of(key)
+    def each(self, keys: Iterable[str], troubles: Troubles) -> Iterator[_Listed]:
+        """Yield the rejects of each key that has any; what stands in the way of one key's is said."""
+        for key in keys:
+            listed = None
+            with troubles.of(key):
+                listed = self._of(key)
             if listed is not None:
                 yield listed
 
@@ -180,7 +179,7 @@ class _Rejects:
         """Return the key without the prefix."""
         return key.removeprefix(self._settings.prefix)
 
-    def _keys(self) -> Sequence[str]:
+    def asked(self) -> Sequence[str]:
         """Return the keys that are asked for, or all that have rejects, or have failed."""
         if self._asked.keys is not None:
             return self._asked.keys
@@ -196,7 +195,7 @@ class _Rejects:
         """Return the rejects of one key: its newest failure's, where that stands, else those its manifest names."""
         failure = failure_of(key, self._asked, self._store)
         if failure is not None and failure.state in STANDING:
-            return self._failed(key, failure.rejects) if failure.rejects else None
+            return _Listed(key, failure.rejects, partial(self._layout, failure)) if failure.rejects else None
         keys = self._settings.key_map.map(key)
         standing = read_manifest(self._store, self._settings.output_bucket, keys.manifest)
         manifest = standing.manifest
@@ -206,67 +205,51 @@ class _Rejects:
                 raise ObjectNotFoundError(message)
             return None
         is_its_own = (manifest.source.bucket, manifest.source.key) == (self._settings.input_bucket, key)
-        return self._converted(key, manifest) if is_its_own and manifest.rejects else None
-
-    def _converted(self, key: str, manifest: Manifest) -> _Listed:
-        assert manifest.dialect is not None  # noqa: S101 -- a committed one has it
-        assert manifest.rejects is not None  # noqa: S101
-        named, dialect = manifest.rejects, manifest.dialect
+        named = manifest.rejects
+        if not is_its_own or named is None:
+            return None
         rejects = read_rejects(self._reader.chunks(named.bucket, named.key, named.etag))
-        names = tuple(entry.name for entry in manifest.schema)
-        return _Listed(key, names, dialect.delimiter, dialect.quote_char, dialect.header, rejects)
+        return _Listed(key, rejects, partial(Layout.of_manifest, manifest))
 
-    def _failed(self, key: str, rejects: Iterable[ListedReject]) -> _Listed:
-        """Return the rejects of a file without a manifest: its head is read for its header."""
-        opened = self._reader.newest(self._settings.input_bucket, key)
-        with opened:
+    def _layout(self, failure: Failure) -> Layout:
+        """Return the layout of a file without a manifest: the head is read of the version that has failed."""
+        if failure.fingerprint != fingerprint(self._settings):
+            self._screen.say(
+                f"warning: {failure.key} failed under other settings than these, by which its header is looked for now"
+            )
+        with self._as_it_failed(failure) as opened:
             head = read_head(opened.chunks(), plan_of(self._settings).reading)
-        if head is None:
-            return _Listed(key, (), ",", None, has_header=False, rejects=rejects)
-        dialect = head.dialect
-        return _Listed(key, head.header, dialect.delimiter, dialect.quote_char, dialect.header, rejects)
+        if head is None:  # no file that is empty has rejects
+            message = f"no header is found in the version that failed, {failure.etag}: were the settings others?"
+            raise ManifestError(message)
+        return Layout.of_head(head.header, head.dialect, self._settings)
+
+    def _as_it_failed(self, failure: Failure) -> Source:
+        """Open the version of the source that has failed; ObjectNotFoundError where it cannot be had any more."""
+        etag = failure.etag or ""
+        ref = SourceRef(self._settings.input_bucket, failure.key, failure.version_id, etag, 0)
+        for version_id in dict.fromkeys((None, failure.version_id)):
+            with suppress(PreconditionFailedError, ObjectNotFoundError):
+                return self._reader.source(ref, version_id)
+        message = f"the source has changed since: ETag {etag} failed, and cannot be read any more for its header"
+        raise ObjectNotFoundError(message)
 
 
-def _export(found: _Rejects, place: Path, call: Call) -> None:
+def _export(found: _Rejects, place: Path, call: Call) -> int:
+    options, screen = call.options, call.screen
+    paths = {key: place if found.is_one else path_below(place, found.relative(key)) for key in found.asked()}
+    for path in paths.values():
+        require_free(path)
+    troubles = Troubles(call, lines=False)
     files = records = 0
-    for listed in found:
-        path = place if found.is_one else place / _safe(found.relative(listed.key))
-        written = _write(listed, path)
-        if written:
-            files, records = files + 1, records + written
-            settings = "" if listed.has_header else " --set HEADER=false"
-            settings += "" if listed.delimiter == "," else f" --set 'DELIMITER={listed.delimiter}'"
-            call.screen.say(f"exported: {path}, {written:,} records; convert it with --set ENCODING=utf-8{settings}")
-    call.screen.say(f"{records:,} records exported to {files:,} files")
-    if call.options.json:
-        call.screen.print_json({"files": files, "records": records})
-
-
-def _safe(relative: str) -> PurePosixPath:
-    """Return where a key's file goes below a folder; SettingsError where that would lie elsewhere."""
-    path = PurePosixPath(relative)
-    if path.is_absolute() or ".." in path.parts or "\0" in relative or not path.parts:
-        message = f"the key {relative!r} cannot be a file's path: export it alone, to a FILE of your choice"
-        raise SettingsError(message)
-    return path
-
-
-def _write(listed: _Listed, path: Path) -> int:
-    """Write the records, if there are any, to a file that appears whole or not at all; return how many they are."""
-    records = (reject.raw for reject in listed.rejects if reject.is_record)
-    first = next(records, None)
-    if first is None:
-        return 0
-    count = 0
-    with ExitStack() as stack:
-        stack.enter_context(folder_made(path.parent))
-        target = LocalTarget(path)
-        stack.callback(target.abort)
-        target.open()
-        target.write(listed.header())
-        for raw in chain([first], records):
-            target.write(raw if raw.endswith((b"\n", b"\r")) else raw + b"\n")
-            count += 1
-        target.finish()
-        target.publish()
-    return count
+    for listed in found.each(paths, troubles):
+        with troubles.of(listed.key):
+            layout, path = listed.layout(), paths[listed.key]
+            written = write(layout, listed.rejects, path)
+            if written:
+                files, records = files + 1, records + written
+                screen.say(f"exported: {shown(str(path))}, {written:,} records; convert it with {layout.advice()}")
+    screen.say(f"{records:,} records exported to {files:,} files")
+    if options.json:
+        screen.print_json({"files": files, "records": records} | ({"errors": troubles.keys} if troubles.keys else {}))
+    return FAILED if troubles.keys else OK

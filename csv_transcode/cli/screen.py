@@ -97,7 +97,10 @@ class Screen:
     def result(self, result: ObjectResult) -> None:
         """Say what became of one object."""
         why = f": {result.reason}" if result.reason else ""
-        what = f", {result.records.written:,} records in {result.seconds:.1f} s" if result.records else ""
+        what = ""
+        if counts := result.records:
+            rejected = f" ({counts.rejected:,} rejected)" if counts.rejected else ""
+            what = f", {counts.written:,} records{rejected} in {result.seconds:.1f} s"
         self.say(shown(f"{result.outcome.value}: {result.key}{what}{why}"))
 
     def summary(self, report: RunReport) -> None:
@@ -105,7 +108,9 @@ class Screen:
         told = report.summary()
         files = told["files"] | {Outcome.PLANNED.value: len(report.having(Outcome.PLANNED))}
         counts = ", ".join(f"{count:,} {outcome}" for outcome, count in files.items() if count) or "nothing to convert"
-        self.say(f"{counts}; {told['records']['written']:,} records in {told['seconds']['total']:.1f} s")
+        records = told["records"]
+        rejected = f" ({records['rejected']:,} rejected: the verb rejects lists them)" if records["rejected"] else ""
+        self.say(f"{counts}; {records['written']:,} records{rejected} in {told['seconds']['total']:.1f} s")
 
     @contextmanager
     def meter(self, bytes_total: int, what: str = "") -> Iterator[Meter]:

@@ -99,10 +99,6 @@ class ObjectReader:
         store = self._store if version_id is None else self._store.of_version(version_id)
         return self._open(store, ref.bucket, ref.key, ref.etag)
 
-    def newest(self, bucket: str, key: str) -> Source:
-        """Return the object as it stands now."""
-        return self._open(self._store, bucket, key, None)
-
     def chunks(self, bucket: str, key: str, etag: str) -> Iterator[bytes]:
         """Yield the bytes of the object that has this ETag."""
         with self._open(self._store, bucket, key, etag) as opened:
@@ -114,7 +110,7 @@ class ObjectReader:
             return io.BytesIO(b"".join(self.chunks(bucket, key, etag)))
         return io.BufferedReader(_RangedObject(self._store, bucket, key, etag, size), AHEAD_BYTES)
 
-    def _open(self, store: ObjectStore, bucket: str, key: str, etag: str | None) -> Source:
+    def _open(self, store: ObjectStore, bucket: str, key: str, etag: str) -> Source:
         from csv_transcode.s3.reader import open_source  # noqa: PLC0415 -- as above
 
         opened = open_source(
@@ -127,7 +123,7 @@ class ObjectReader:
             executor=self._executor,
         )
         assert opened is not None  # noqa: S101 -- only If-None-Match makes it None
-        if etag is not None and opened.etag != etag:
+        if opened.etag != etag:
             opened.close()
             message = f"s3://{bucket}/{key} has the ETag {opened.etag} by now, {etag} was expected"
             raise PreconditionFailedError(message)

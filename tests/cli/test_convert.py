@@ -302,6 +302,15 @@ class TestSettings:
 
 
 class TestObjects:
+    def test_rejected_records_are_said_and_where_they_are(
+        self, s3: S3Client, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        put(s3, DAY + b"3\n4\n")
+        assert convert(IN, OUT, "--set", "MAX_REJECTED_RATIO=1") == 0
+        said = capsys.readouterr().err.splitlines()
+        assert re.fullmatch(r"converted: in/day\.csv, 2 records \(2 rejected\) in \d+\.\d s", said[0])
+        assert re.fullmatch(r"1 converted; 2 records \(2 rejected: the verb rejects lists them\) in \d+\.\d s", said[1])
+
     def test_one_object_by_the_commit_protocol(self, s3: S3Client, capsys: pytest.CaptureFixture[str]) -> None:
         put(s3, DAY)
         assert convert(f"{IN}day.csv", OUT) == 0

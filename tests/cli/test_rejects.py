@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from tests.cli.commands import IN, OUT, call
 from tests.conftest import INPUT_BUCKET, OUTPUT_BUCKET
-from tests.standing import FAILED, KEY, REJECTS, csv_cells, parquet_cells, put, standing
+from tests.standing import FAILED, KEY, REJECTS, parquet_cells, parquet_table, put, standing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,15 @@ DAY: Final = b'id;"a ;name"\n1;one\n2\n3;three\n4;fo\x1bur;and\n5;\xff\n6'
 TEXT: Final = DAY.replace(b"\xff", b"\x1b;")  # with which the encoding is not in doubt
 REPAIRED: Final = b'id;"a ;name"\n2;two\n4;four\n5;five\n6;six\n'
 SETTINGS: Final = ("--set", "MAX_REJECTED_RATIO=1")
+FINE: Final = b"when,b\n2026-11-24T12:00:05.123456789,3\n"
+
+
+def advice(said: str) -> list[str]:
+    """Return the settings that an export says, as a shell would hand them over."""
+    (line,) = [line for line in said.splitlines() if line.startswith("exported: ")]
+    words = line.partition("; convert it with ")[2]
+    shell = subprocess.run(["/bin/bash", "-c", f"printf '%s\\0' {words}"], capture_output=True, text=True, check=True)
+    return shell.stdout.split("\0")[:-1]
 
 
 @pytest.fixture
@@ -54,16 +64,73 @@ class TestRejects:
         ended = call(capsys, "rejects", f"{IN}none.csv", OUT)
         assert (ended.code, "it is not converted" in ended.err) == (1, True)
 
-    def test_are_exported_repaired_and_converted(self, converted: S3Client, capsys: Capture, tmp_path: Path) -> None:
-        assert converted.list_buckets()["Buckets"]
+    @pytest.mark.usefixtures("converted")
+    def test_are_exported_repaired_and_converted(self, capsys: Capture, tmp_path: Path) -> None:
         place = tmp_path / "repair.csv"
         ended = call(capsys, "rejects", f"{IN}day.csv", OUT, "--export", place)
         assert place.read_bytes() == b'id;"a ;name"\n2\n4;fo\x1bur;and\n5;\xff\n6\n'
         assert "--set ENCODING=utf-8 --set 'DELIMITER=;'" in ended.err
         place.write_bytes(REPAIRED)
-        assert call(capsys, "convert", place, tmp_path, "--set", "ENCODING=utf-8", "--set", "DELIMITER=;").code == 0
+        assert call(capsys, "convert", place, tmp_path, *advice(ended.err)).code == 0
         repaired = parquet_cells((tmp_path / "repair.parquet").read_bytes())
         assert repaired == [("2", "two"), ("4", "four"), ("5", "five"), ("6", "six")]
+
+    @pytest.mark.parametrize(
+        "case",
+        [
+            (b"zip,n\n02134,1\n10002\n", (), b"zip,n\n10002,2\n", [("10002", "2")]),
+            (b"a,b;c\nx,y\nz\n", ("DELIMITER=,",), b"a,b;c\n1,2;2\n", [("1", "2;2")]),
+            (b'a,b\n"x",y\nz\n', ("QUOTE_CHAR=none",), b'a,b\n"x",2\n', [('"x"', "2")]),
+            (b"a\tb\nNA\ty\nz\n", ('NULL_VALUES=["NA"]',), b"a\tb\nNA\t7\n", [("None", "7")]),
+            (b"a;b\n1,50;x\n2\n", ("DECIMAL_SEPARATOR=,",), b"a;b\n2,25;1\n", [("2.25", "1")]),
+            (b"a;b\n'it\\'s';x\nz\n", ("QUOTE_CHAR='", "ESCAPE_CHAR=\\"), b"a;b\n'o\\'c';1\n", [("o'c", "1")]),
+            (b"1,x\n2,y\n3\n", ("HEADER=false",), b"2,3\n", [("2", "3")]),
+            (
+                b"when,b\n2026-11-23T12:00:05.123456789,x\n2\n",
+                ("NANOSECONDS=true",),
+                FINE,
+                [(FINE[7:36].decode().replace("T", " "), "3")],
+            ),
+            (b"it's,a,a\n17.00,x,y\n2\n", (), b"it's,a,a_2\n3.25,4,5\n", [("3.25", "4", "5")]),
+            (b"a\x1fb\nx\x1fy\nz\n", ("DELIMITER=\x1f",), b"a\x1fb\n1\x1f2\n", [("1", "2")]),
+        ],
+    )
+    def test_become_the_types_of_their_table(
+        self, s3: S3Client, capsys: Capture, tmp_path: Path, case: tuple[bytes, tuple[str, ...], bytes, Any]
+    ) -> None:
+        """By the settings that are said, whatever the few repaired records look like by themselves."""
+        content, settings, repaired, cells = case
+        put(s3, content)
+        given = [argument for setting in settings for argument in ("--set", setting)]
+        assert call(capsys, "convert", IN, OUT, *SETTINGS, *given).code == 0
+        place = tmp_path / "repair.csv"
+        ended = call(capsys, "rejects", f"{IN}day.csv", OUT, "--export", place)
+        header = repaired.splitlines(keepends=True)[0] if "HEADER=false" not in settings else b""
+        assert place.read_bytes().startswith(header)
+        place.write_bytes(repaired)
+        assert call(capsys, "convert", place, tmp_path, *advice(ended.err)).code == 0
+        made = (tmp_path / "repair.parquet").read_bytes()
+        assert parquet_table(made).schema == parquet_table(standing(s3)["processed/day.parquet"]).schema
+        assert parquet_cells(made) == cells
+
+    @pytest.mark.usefixtures("converted")
+    def test_no_file_is_overwritten(self, capsys: Capture, tmp_path: Path) -> None:
+        place = tmp_path / "repair.csv"
+        place.write_bytes(REPAIRED)
+        ended = call(capsys, "rejects", f"{IN}day.csv", OUT, "--export", place)
+        assert (ended.code, ended.err) == (2, f"error: {place} stands: remove it, or name another\n")
+        assert place.read_bytes() == REPAIRED
+
+    def test_no_file_of_a_folder_is_overwritten_and_none_written(
+        self, converted: S3Client, capsys: Capture, tmp_path: Path
+    ) -> None:
+        put(converted, DAY, "in/also.csv")
+        call(capsys, "convert", IN, OUT, *SETTINGS)
+        (tmp_path / "day.csv").write_bytes(REPAIRED)
+        ended = call(capsys, "rejects", IN, OUT, "--export", tmp_path)
+        assert (ended.code, "day.csv stands" in ended.err) == (2, True)
+        assert [path.name for path in tmp_path.iterdir()] == ["day.csv"]
+        assert (tmp_path / "day.csv").read_bytes() == REPAIRED
 
     def test_of_a_prefix_are_exported_to_a_folder(self, converted: S3Client, capsys: Capture, tmp_path: Path) -> None:
         put(converted, DAY, "in/2026/more.csv")
@@ -88,6 +155,34 @@ class TestRejects:
         assert call(capsys, "rejects", f"{IN}day.csv", OUT, "--export", place).code == 0
         assert place.read_bytes().startswith(b'id;"a ;name"\n2\n')
 
+    @pytest.mark.parametrize("versioned", [False, True])
+    def test_of_a_file_that_failed_and_has_changed_since(
+        self, s3: S3Client, capsys: Capture, tmp_path: Path, *, versioned: bool
+    ) -> None:
+        """The header is that of the version whose records they are, or there is none to be had."""
+        if versioned:
+            s3.put_bucket_versioning(Bucket=INPUT_BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        put(s3, TEXT)
+        assert call(capsys, "convert", IN, OUT).code == 1
+        put(s3, b"other,names,of,columns\n1,2,3,4\n")
+        assert len(call(capsys, "rejects", IN, OUT, "--json").lines) == 4  # which takes no header
+        place = tmp_path / "repair.csv"
+        ended = call(capsys, "rejects", f"{IN}day.csv", OUT, "--export", place)
+        if versioned:
+            assert (ended.code, "'DELIMITER=;'" in ended.err) == (0, True)
+            assert place.read_bytes().startswith(b'id;"a ;name"\n2\n')
+        else:
+            assert (ended.code, "the source has changed since: " in ended.err) == (1, True)
+            assert not place.exists()
+
+    def test_of_a_file_that_failed_under_other_settings(self, s3: S3Client, capsys: Capture, tmp_path: Path) -> None:
+        put(s3, TEXT)
+        assert call(capsys, "convert", IN, OUT).code == 1
+        export = ("rejects", f"{IN}day.csv", OUT, "--export", tmp_path / "repair.csv")
+        assert "failed under other settings" in call(capsys, *export, "--set", "HEADER=false").err
+        (tmp_path / "repair.csv").unlink()
+        assert "failed under other settings" not in call(capsys, *export).err
+
     def test_of_a_local_file(self, capsys: Capture, tmp_path: Path) -> None:
         (tmp_path / "day.csv").write_bytes(DAY)
         call(capsys, "convert", tmp_path / "day.csv", tmp_path, *SETTINGS)
@@ -98,10 +193,29 @@ class TestRejects:
         ended = call(capsys, "rejects", rejects)
         assert (ended.code, "the rejects are damaged: KeyError" in ended.err) == (1, True)
 
-    def test_that_another_has_replaced(self, converted: S3Client, capsys: Capture) -> None:
-        converted.put_object(Bucket=OUTPUT_BUCKET, Key=REJECTS, Body=b"{}\n")
+    @pytest.mark.parametrize(
+        ("key", "damage"),
+        [
+            (REJECTS, (b"{}\n", "has the ETag")),
+            (FAILED, (b"{bad", "is damaged: JSONDecodeError")),
+        ],
+    )
+    def test_of_one_key_that_cannot_be_read_stop_no_other(
+        self, converted: S3Client, capsys: Capture, tmp_path: Path, key: str, damage: tuple[bytes, str]
+    ) -> None:
+        content, why = damage
+        put(converted, DAY, "in/later.csv")
+        call(capsys, "convert", IN, OUT, *SETTINGS)
+        converted.put_object(Bucket=OUTPUT_BUCKET, Key=key, Body=content)
         ended = call(capsys, "rejects", IN, OUT)
-        assert (ended.code, "has the ETag" in ended.err) == (1, True)
+        said = [line for line in ended.err.splitlines() if line.startswith(f"error: {KEY}: ") and why in line]
+        assert (ended.code, len(said)) == (1, 1)
+        assert [line.partition(":")[0] for line in ended.out.splitlines()] == ["in/later.csv"] * 4
+        lines = call(capsys, "rejects", IN, OUT, "--json").lines
+        assert (len(lines), lines[0].keys()) == (5, {"key", "error"})
+        ended = call(capsys, "rejects", IN, OUT, "--export", tmp_path / "out", "--json")
+        assert (ended.code, ended.json) == (1, {"files": 1, "records": 4, "errors": [KEY]})
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["later.csv"]
 
 
 class TestFailed:
@@ -146,14 +260,21 @@ class TestFailed:
         assert self.states(capsys) == {KEY: "changed", "in/no\x1btext.csv": "gone"}
         ended = call(capsys, "failed", IN, OUT, "--retry")
         assert (ended.code, "1 converted" in ended.err) == (0, True)
-        assert csv_cells(REPAIRED.replace(b";", b","))  # it is one
         ended = call(capsys, "failed", IN, OUT)
         assert (ended.code, ended.out.splitlines()[0][:10]) == (0, "converted:")
 
-    def test_one_that_is_damaged_is_said(self, failed: S3Client, capsys: Capture) -> None:
-        failed.put_object(Bucket=OUTPUT_BUCKET, Key=FAILED, Body=b"{}")
+    def test_one_that_is_damaged_is_said_and_the_others_go_on(self, failed: S3Client, capsys: Capture) -> None:
+        failed.put_object(Bucket=OUTPUT_BUCKET, Key=FAILED, Body=b"{bad")
         ended = call(capsys, "failed", IN, OUT)
-        assert (ended.code, f"{FAILED} is damaged: KeyError" in ended.err) == (1, True)
+        assert (ended.code, f"error: {KEY}: s3://{OUTPUT_BUCKET}/{FAILED} is damaged: JSON" in ended.err) == (1, True)
+        assert ended.out.startswith(r"failed: in/no\x1btext.csv: ")
+        assert set(call(capsys, "failed", IN, OUT, "--json").lines[0]) == {"key", "error"}
+
+    def test_one_that_is_damaged_stops_no_retry(self, failed: S3Client, capsys: Capture) -> None:
+        put(failed, REPAIRED, "in/no\x1btext.csv")
+        failed.put_object(Bucket=OUTPUT_BUCKET, Key=FAILED, Body=b"{bad")
+        ended = call(capsys, "failed", IN, OUT, "--retry", "--json")
+        assert (ended.code, ended.json["files"]["converted"]) == (1, 1)
 
     def test_nothing_has(self, s3: S3Client, capsys: Capture) -> None:
         assert s3.list_buckets()["Buckets"]
