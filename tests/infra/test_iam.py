@@ -24,7 +24,7 @@ import lambda_handler
 from csv_transcode.errors import TranscodeError
 from csv_transcode.s3.client import make_client
 from tests.imitation import Imitated
-from tests.infra.template import ACCOUNT, FARGATE, REGION, ROOT, Template
+from tests.infra.template import ACCOUNT, FARGATE, REGION, ROOT, STACK, Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,7 @@ TYPES_KEY: Final = "types/orders.json"
 KEYS: Final = ("in/orders/2026-11-01.csv", "in/orders/2026-11-02.csv", "in/Größe 100%+Rabatt.csv")
 INPUT_KMS_KEY: Final = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-1111-1111-1111-111111111111"
 OUTPUT_KMS_KEY: Final = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/22222222-2222-2222-2222-222222222222"
+INVENTORY_KMS_KEY: Final = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/33333333-3333-3333-3333-333333333333"
 PART_BYTES: Final = 5 << 20
 RESULTS: Final = f"{OUTPUT_PREFIX}_backfills/1/manifest.json"
 
@@ -58,24 +59,124 @@ ACTIONS: Final = {
 }
 READS: Final = ("GetObject", "HeadObject")
 
-# What the role has beside that, by statement: the actions, who needs them, and for what.
-OF_SERVICES: Final = {
-    "WriteLogs": (
-        {"logs:CreateLogStream", "logs:PutLogEvents"},
-        "Lambda writes what the function prints into its log group, metrics included",
-    ),
-    "WriteTraces": (
-        {"xray:PutTraceSegments", "xray:PutTelemetryRecords"},
-        "Lambda sends the traces that Tracing: Active makes; these actions know no resources",
-    ),
-    "KeepWhatFailed": (
-        {"sqs:SendMessage"},
-        "Lambda sends asynchronous events that failed three times to the dead-letter queue",
-    ),
-    "PollQueue": (
-        {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
-        "Lambda's poller reads the queue, deletes what was done, and looks how it is set up",
-    ),
+
+@dataclass(frozen=True)
+class Service:
+    """One statement for AWS's own services, which run the product: what they may, on what, and for what."""
+
+    actions: set[str]
+    resources: set[str]
+    reason: str
+    condition: dict[str, Any] = field(default_factory=dict)
+
+
+INPUT_BUCKET_ARN: Final = f"arn:aws:s3:::{INPUT_BUCKET}"
+MACHINE: Final = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{STACK}-backfill"
+EXECUTIONS: Final = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{STACK}-backfill/*"
+CLUSTER: Final = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/batch"
+REPOSITORY: Final = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/csv-transcode"
+
+# What each role of template.yaml has beside the conversion's policy, by statement.
+OF_SERVICES: Final[dict[str, dict[str, Service]]] = {
+    "ConverterRole": {
+        "WriteLogs": Service(
+            {"logs:CreateLogStream", "logs:PutLogEvents"},
+            {"<ConverterLog.Arn>"},
+            "Lambda writes what the function prints into its log group, metrics included",
+        ),
+        "WriteTraces": Service(
+            {"xray:PutTraceSegments", "xray:PutTelemetryRecords"},
+            {"*"},
+            "Lambda sends the traces that Tracing: Active makes; these actions know no resources",
+        ),
+        "KeepWhatFailed": Service(
+            {"sqs:SendMessage"},
+            {"<DeadLetterQueue.Arn>"},
+            "Lambda sends asynchronous events that failed three times to the dead-letter queue",
+        ),
+        "PollQueue": Service(
+            {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
+            {"<SourceQueue.Arn>"},
+            "Lambda's poller reads the queue, deletes what was done, and looks how it is set up",
+        ),
+    },
+    "BackfillRole": {
+        "Convert": Service(
+            {"lambda:InvokeFunction"}, {"<Converter.Alias>"}, "the state machine's batches, and their sum"
+        ),
+        "RunTheMap": Service({"states:StartExecution"}, {MACHINE}, "a Distributed Map starts its children"),
+        "FollowTheMap": Service(
+            {"states:DescribeExecution", "states:StopExecution", "states:RedriveExecution"},
+            {EXECUTIONS},
+            "it follows its children, stops them with itself, and takes them up again",
+        ),
+        "ListSources": Service(
+            {"s3:ListBucket"},
+            {INPUT_BUCKET_ARN},
+            "the map's reader lists a prefix, never the whole bucket",
+            {"StringLike": {"s3:prefix": f"{PREFIX}*"}},
+        ),
+        "WriteResults": Service(
+            {"s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"},
+            {f"arn:aws:s3:::{OUTPUT_BUCKET}/{OUTPUT_PREFIX}_backfills/*"},
+            "the map's writer, as AWS's guide has it for a ResultWriter",
+        ),
+        "ReadInventory": Service(
+            {"s3:GetObject"}, {"arn:aws:s3:::lists-bucket/inventory/*"}, "the map's reader reads manifest and files"
+        ),
+        "DecryptInventory": Service({"kms:Decrypt"}, {INVENTORY_KMS_KEY}, "where they are under a key"),
+        "EncryptResults": Service(
+            {"kms:GenerateDataKey", "kms:Decrypt"},
+            {OUTPUT_KMS_KEY},
+            "the output bucket's own encryption, which results have; Decrypt is for uploads in parts",
+        ),
+        "WriteTraces": Service(
+            {
+                *("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+                *("xray:GetSamplingRules", "xray:GetSamplingTargets"),
+            },
+            {"*"},
+            "Step Functions sends traces; these actions know no resources",
+        ),
+        "DeliverLogs": Service(
+            {
+                *("logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery"),
+                *("logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:DescribeResourcePolicies"),
+                "logs:DescribeLogGroups",
+            },
+            {"*"},
+            "Step Functions sets up the delivery of its log; these actions know no resources",
+        ),
+    },
+}
+
+# The same of fargate.yaml, whose TaskRole has the conversion's policy and nothing else.
+OF_FARGATE: Final[dict[str, dict[str, Service]]] = {
+    "ExecutionRole": {
+        "PullImage": Service(
+            {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"},
+            {REPOSITORY},
+            "Fargate pulls the image",
+        ),
+        "LogInToEcr": Service({"ecr:GetAuthorizationToken"}, {"*"}, "before that; the action knows no resources"),
+        "WriteLogs": Service(
+            {"logs:CreateLogStream", "logs:PutLogEvents"}, {"<TaskLog.Arn>"}, "it writes what the task prints"
+        ),
+    },
+    "SweepRole": {
+        "RunTheTask": Service(
+            {"ecs:RunTask"},
+            {"<Task>"},
+            "the schedule starts the task, in its cluster",
+            {"ArnEquals": {"ecs:cluster": CLUSTER}},
+        ),
+        "GiveItItsRoles": Service(
+            {"iam:PassRole"},
+            {"<TaskRole.Arn>", "<ExecutionRole.Arn>"},
+            "and whoever starts a task passes its roles on",
+            {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        ),
+    },
 }
 
 EVERYTHING: Final = {
@@ -87,7 +188,10 @@ EVERYTHING: Final = {
     "OutputKmsKeyArn": OUTPUT_KMS_KEY,
     "ColumnTypesObject": f"{TYPES_BUCKET}/{TYPES_KEY}",
     "UseWrangler": "true",
+    "InventoryBucketName": "lists-bucket",
+    "InventoryKmsKeyArn": INVENTORY_KMS_KEY,
 }
+FARGATE_EVERYTHING: Final = {"SweepSchedule": "rate(1 day)", "ClusterArn": CLUSTER, "RepositoryArn": REPOSITORY}
 
 
 @dataclass(frozen=True)
@@ -338,26 +442,57 @@ def test_features_that_are_off_are_not_granted() -> None:
     assert sids | optional == {grant.sid for grant in conversion_grants(Template(**EVERYTHING))}
 
 
-def service_actions(template: Template) -> dict[str, set[str]]:
-    role = template.properties("ConverterRole")
-    assert role["ManagedPolicyArns"] == ["<ConversionPolicy>"]
-    (service,) = role["Policies"]
-    found: dict[str, set[str]] = {}
-    for grant in grants(service["PolicyDocument"]):
-        found.setdefault(grant.sid, set()).add(grant.action)
+def services(template: Template, role: str) -> dict[str, tuple[Any, ...]]:
+    """Return, by statement, what the role's own policy says: actions, resources, condition."""
+    (policy,) = template.properties(role)["Policies"]
+    statements = policy["PolicyDocument"]["Statement"]
+    assert all(one["Effect"] == "Allow" for one in statements)
+    found = {
+        one["Sid"]: ({*_listed(one["Action"])}, {*_listed(one["Resource"])}, one.get("Condition", {}))
+        for one in statements
+    }
+    assert len(found) == len(statements)
     return found
 
 
-def test_services_have_what_they_need_and_no_more() -> None:
-    wanted = {sid: actions for sid, (actions, _) in OF_SERVICES.items()}
-    assert service_actions(Template(**EVERYTHING)) == wanted
-    without_queue = Template(InputBucketName="in", OutputBucketName="out", Trigger="notification")
-    assert service_actions(without_queue) == {sid: wanted[sid] for sid in wanted if sid != "PollQueue"}
+def wanted(services: dict[str, Service]) -> dict[str, tuple[Any, ...]]:
+    return {sid: (one.actions, one.resources, one.condition) for sid, one in services.items()}
+
+
+@pytest.mark.parametrize("role", OF_SERVICES)
+def test_services_have_what_they_need_and_no_more(role: str) -> None:
+    assert services(Template(**EVERYTHING), role) == wanted(OF_SERVICES[role])
+
+
+@pytest.mark.parametrize("role", OF_FARGATE)
+def test_so_it_is_on_fargate(role: str) -> None:
+    assert services(Template(FARGATE, **FARGATE_EVERYTHING), role) == wanted(OF_FARGATE[role])
+
+
+def test_every_role_is_looked_at() -> None:
+    assert Template(**EVERYTHING).of_type("AWS::IAM::Role").keys() == OF_SERVICES.keys()
+    roles = Template(FARGATE, **FARGATE_EVERYTHING).of_type("AWS::IAM::Role").keys()
+    assert roles == OF_FARGATE.keys() | {"TaskRole"}
+
+
+def test_only_the_function_has_the_conversions_policy_beside_its_own() -> None:
+    roles = Template(**EVERYTHING).of_type("AWS::IAM::Role")
+    assert roles["ConverterRole"]["ManagedPolicyArns"] == ["<ConversionPolicy>"]
+    assert "ManagedPolicyArns" not in roles["BackfillRole"]
+
+
+def test_services_that_are_not_used_have_nothing() -> None:
+    names = {"InputBucketName": "in", "OutputBucketName": "out"}
+    without_queue = Template(**names, Trigger="notification")
+    assert services(without_queue, "ConverterRole").keys() == OF_SERVICES["ConverterRole"].keys() - {"PollQueue"}
+    optional = {"ReadInventory", "DecryptInventory", "EncryptResults"}
+    assert services(Template(**names), "BackfillRole").keys() == OF_SERVICES["BackfillRole"].keys() - optional
 
 
 def test_only_what_knows_no_resources_is_granted_on_all() -> None:
-    (service,) = Template(**EVERYTHING).properties("ConverterRole")["Policies"]
-    assert {grant.sid for grant in grants(service["PolicyDocument"]) if grant.resource == "*"} == {"WriteTraces"}
+    for statements in (*OF_SERVICES.values(), *OF_FARGATE.values()):
+        on_all = {sid for sid, one in statements.items() if one.resources & {"*"}}
+        assert on_all == {sid for sid, one in statements.items() if "no resources" in one.reason}
 
 
 def test_no_bucket_has_a_wildcard_in_its_name() -> None:
