@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.config import Config
 
+from infra.package.building import SOURCES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -108,8 +110,8 @@ def empty(aws: Aws, bucket: str) -> None:
 
 
 def code_package() -> bytes:
-    """Return the zip that Lambda gets: the package and its two doors, without their dependencies."""
-    paths = (*sorted(ROOT.glob("csv_transcode/**/*.py")), ROOT / "s3_data_processor.py", ROOT / "lambda_handler.py")
+    """Return the zip that Lambda gets: of the files that the package is built from, without their dependencies."""
+    paths = sorted(path for pattern in SOURCES for path in ROOT.glob(pattern))
     return _zipped({str(path.relative_to(ROOT)): path.read_bytes() for path in paths})
 
 

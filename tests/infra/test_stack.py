@@ -1,8 +1,8 @@
 """The template deployed and at work, on MiniStack: S3 → EventBridge → SQS → Lambda, the schedule, the direct variant.
 
 Nothing in it is edited but one reference: what MiniStack does not know is switched off by the template's own parameters
-(demo/stack.py says which, and why the reference). The code is the package's own zip; the layer's content is the
-environment that MiniStack runs in.
+(demo/stack.py says which, and why the reference). The code has the package's own list of files, without byte
+code; the layer's content is the environment that MiniStack runs in.
 """
 
 from __future__ import annotations
