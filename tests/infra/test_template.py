@@ -338,26 +338,26 @@ def test_a_schedule_only_where_one_is_given() -> None:
 # ------------------------------------------------------------------ the rest
 
 
-@pytest.mark.parametrize("path", [TEMPLATE, FARGATE], ids=lambda path: path.stem)
-def test_what_can_be_tagged_is(path: Any) -> None:
-    chosen = {"UseProvisionedConcurrency": "true"} if path == TEMPLATE else {}
-    template = Template(path, **{"SweepSchedule": "rate(1 day)", "Project": "p", "CostCenter": "c"} | chosen)
-    without = {
-        *("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::Lambda::Permission"),
-        *(
-            "AWS::IAM::ManagedPolicy",
-            "AWS::Serverless::LayerVersion",
-            "AWS::Logs::QueryDefinition",
-            "AWS::Events::Rule",
-        ),
-        *("AWS::CloudWatch::Dashboard", "AWS::ApplicationAutoScaling::ScalableTarget"),
-        *("AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::Scheduler::Schedule"),
-    }
-    for name, spec in template.resources.items():
-        if spec["Type"] not in without:
-            tags = spec["Properties"]["Tags"]
-            pairs = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
-            assert pairs == {"project": "p", "cost-center": "c"}, name
+# What CloudFormation's schemas have no tags for.
+WITHOUT_TAGS: Final = {
+    *("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::SNS::Subscription"),
+    *("AWS::IAM::ManagedPolicy", "AWS::Lambda::Permission", "AWS::Serverless::LayerVersion"),
+    *("AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::Logs::QueryDefinition", "AWS::Scheduler::Schedule"),
+}
+
+
+def test_what_can_be_tagged_is() -> None:
+    chosen = {"SweepSchedule": "rate(1 day)", "Project": "p", "CostCenter": "c"}
+    everything = {"UseProvisionedConcurrency": "true", "AlarmEmail": "a@example.com"}
+    here = [Template(**NAMES, **everything, Trigger=trigger, **chosen) for trigger in ("queue", "notification")]
+    untagged = set()
+    for template in (*here, Template(FARGATE, **chosen)):
+        for name, spec in template.resources.items():
+            tags = spec["Properties"].get("Tags")
+            pairs = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags or ()}
+            assert pairs in ({}, {"project": "p", "cost-center": "c"}), name
+            untagged |= set() if pairs else {spec["Type"]}
+    assert untagged == WITHOUT_TAGS
 
 
 @pytest.mark.parametrize("path", [TEMPLATE, FARGATE], ids=lambda path: path.stem)
