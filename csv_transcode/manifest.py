@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from csv_transcode.charsets import canonical_name
 from csv_transcode.errors import ConservationError, ManifestError
-from csv_transcode.settings import deciding_values
+from csv_transcode.schema import ColumnType
+from csv_transcode.setting_kinds import Character
+from csv_transcode.settings import RECORD_BYTES_MAX, deciding_values
 
 if TYPE_CHECKING:
     from csv_transcode.settings import Settings
@@ -157,6 +160,9 @@ class Manifest:
         except (ValueError, RecursionError) as error:
             message = f"the manifest is damaged: no JSON in its {len(content)} bytes ({type(error).__name__})"
             raise ManifestError(message) from None
+        if b"\\ud" in content.lower() and not _is_text(described):
+            message = "the manifest is damaged: it holds half a character"
+            raise ManifestError(message)
         manifest = _manifest(_object(described, "manifest"))
         if manifest.is_committed and (manifest.dialect is None or manifest.records is None):
             message = "the manifest is damaged: committed, but without dialect or records"
@@ -165,6 +171,23 @@ class Manifest:
 
 
 _Part = TypeVar("_Part", SourceRef, Dialect, SchemaEntry, RecordCounts, OutputRef, RejectsRef)
+
+_CHARACTER: Final = Character()
+_DECIMAL_SEPARATORS: Final = (".", ",")
+# What a spelling's words may be.
+_SPELLINGS: Final[Mapping[str, Callable[[Any], bool]]] = MappingProxyType(
+    {
+        "scale": lambda value: type(value) is int and 0 <= value <= RECORD_BYTES_MAX,
+        "whole": lambda value: value in ("17", "17.0"),
+        "integer_part": lambda value: value is False,
+        "nan": lambda value: isinstance(value, str),
+        "infinity": lambda value: isinstance(value, str),
+        "case": lambda value: value in ("lower", "upper", "capitalised"),
+        "separator": lambda value: value in ("T", " "),
+        "seconds": lambda value: isinstance(value, bool),
+        "zone": lambda value: isinstance(value, str),
+    }
+)
 
 # The types each field may have, in the order of the constructor's arguments.
 _SHAPES: Final[Mapping[type, Mapping[str, tuple[type, ...]]]] = MappingProxyType(
@@ -217,7 +240,7 @@ def _manifest(described: dict[str, Any]) -> Manifest:
         _part(SourceRef, described.get("source"), "source"),
         _field(described, "settings_fingerprint", (str,), "manifest"),
         None if dialect is None else _dialect(dialect),
-        tuple(_part(SchemaEntry, entry, "schema") for entry in _list(described, "schema")),
+        tuple(map(_entry, _list(described, "schema"))),
         None if records is None else _part(RecordCounts, records, "records"),
         tuple(_part(OutputRef, output, "outputs") for output in _list(described, "outputs")),
         None if rejects is None else _part(RejectsRef, rejects, "rejects"),
@@ -230,7 +253,38 @@ def _dialect(described: object) -> Dialect:
     if not all(isinstance(text, str) for text in dialect.null_values):
         message = "the manifest is damaged: dialect.null_values holds more than texts"
         raise ManifestError(message)
+    bad = [name for name in ("delimiter", "quote_char", "escape_char") if _CHARACTER.refusal(getattr(dialect, name))]
+    bad += [] if canonical_name(dialect.encoding) else ["encoding"]
+    bad += [] if dialect.decimal_separator in _DECIMAL_SEPARATORS else ["decimal_separator"]
+    bad += ["quote_char"] if dialect.quote_char == dialect.delimiter else []
+    if bad:
+        message = f"the manifest is damaged: dialect.{bad[0]} is {getattr(dialect, bad[0])!r}"
+        raise ManifestError(message)
     return dialect
+
+
+def _entry(described: object) -> SchemaEntry:
+    """Return a column, of a type that there is, and spelt in words that there are."""
+    entry = _part(SchemaEntry, described, "schema")
+    try:
+        ColumnType.parse(entry.type)
+    except ValueError as error:
+        message = f"the manifest is damaged: schema.type: {error}"
+        raise ManifestError(message) from None
+    spelling = entry.spelling or {}
+    bad = [name for name, holds in _SPELLINGS.items() if name in spelling and not holds(spelling[name])]
+    if bad:
+        message = f"the manifest is damaged: schema.spelling.{bad[0]} is {spelling[bad[0]]!r}"
+        raise ManifestError(message)
+    return entry
+
+
+def _is_text(described: object) -> bool:
+    try:
+        json.dumps(described, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _part(cls: type[_Part], described: object, where: str) -> _Part:

@@ -27,7 +27,7 @@ from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
 from csv_transcode.formats.avro.schema import ORIGINAL_NAME
 from csv_transcode.formats.parquet import ParquetEncoder
 from csv_transcode.rejects import FirstRejects, RejectsWriter
-from csv_transcode.stages import AVRO, DECODE, PARQUET, Stages
+from csv_transcode.stages import AVRO, DECODE, PARQUET, PUBLISH, Stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -288,8 +288,9 @@ class _Encoding:
                 f"{scan.read} records were read, {rejected} rejected, and the outputs hold {rows}: nothing is published"
             )
             raise ConservationError(message)
-        for target in self.targets.values():
-            target.finish()
+        for form, target in self.targets.items():  # which waits for the last parts of an upload
+            with self._stages.at(PUBLISH if form == REJECTS else form):
+                target.finish()
         return self._rejects.lines
 
     def abort(self) -> None:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from csv_transcode.pipeline import REJECTS, Pools, transcode
 from csv_transcode.stages import AVRO, DECODE, PARQUET, PUBLISH, READ, SPANS_MAX, STAGES, Stages
 from csv_transcode.tracing import Span, Tracer
+from tests.s3.executors import InlineExecutor
+from tests.test_pipeline import MemoryTarget, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +95,26 @@ def test_reading_is_no_part_of_the_decoding_that_asks_for_it(clock: Clock) -> No
         for _ in stages.each(DECODE, stripes(chunks)):
             clock.spend(100)  # what is done with a stripe is nobody's here
     assert spent(stages) == {READ: 8.0, DECODE: 0.75}
+
+
+def test_what_an_output_still_waits_for_is_of_its_format(clock: Clock) -> None:
+    """The end of an upload waits for its last parts: after everything is encoded, and before it is published."""
+
+    class Slow(MemoryTarget):
+        seconds = 0.0
+
+        def finish(self) -> None:
+            clock.spend(self.seconds)
+
+    def targets() -> dict[str, Slow]:
+        made = {form: Slow() for form in ("parquet", "avro", REJECTS)}
+        for target, seconds in zip(made.values(), (3.0, 5.0, 7.0), strict=True):
+            target.seconds = seconds
+        return made
+
+    stages, threads = Stages(clock), InlineExecutor()
+    transcode(lambda: [b"id,text\n1,one\n"], targets, plan_of(), Pools(threads, threads, 1), stages)
+    assert spent(stages) == {PARQUET: 3.0, AVRO: 5.0, PUBLISH: 7.0}
 
 
 def test_a_source_that_is_left_is_closed(clock: Clock) -> None:

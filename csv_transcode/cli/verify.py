@@ -21,7 +21,7 @@ from csv_transcode.cli.survey import survey
 from csv_transcode.commit import read_manifest
 from csv_transcode.conversion import plan_of
 from csv_transcode.decode.dialect import Dialect
-from csv_transcode.errors import ConservationError, SettingsError, SourceError, TranscodeError
+from csv_transcode.errors import ConservationError, ManifestError, SettingsError, SourceError, TranscodeError
 from csv_transcode.formats.avro.schema import avro_names
 from csv_transcode.keys import SIDECARS
 from csv_transcode.local import read_chunks
@@ -43,6 +43,7 @@ DIFFERENT: Final = "different"
 UNVERIFIED: Final = "unverified"
 SKIPPED: Final = "skipped"
 UNLISTED: Final = -1  # a size
+AGAIN: Final = "convert it again with --force"
 
 DESCRIPTION: Final = """\
 Read the outputs again, with pyarrow and fastavro, and the source, with the product's decoder and Python's csv module,
@@ -60,8 +61,9 @@ examples
       local files; rejects are looked for beside them (day.rejects.jsonl), or --rejects FILE
   python -m csv_transcode verify s3://landing/in/ s3://lake/processed/ --json | jq '.results[] | select(.differences)'
 
-An object is verified, different (what differs is said), or unverified: it is not converted, its source has changed and
-the version that was converted cannot be read any more, or S3 refuses a request.
+An object is verified, in the formats that are said, different (what differs is said; convert it again with --force, for
+by its manifest it stands converted), or unverified: it is not converted, its source has changed and the version that
+was converted cannot be read any more, or S3 refuses a request.
 
 exit codes
   0  all are verified                1    something is different, or could not be verified
@@ -79,6 +81,7 @@ class Verdict:
     reason: str | None = None
     findings: Findings = field(default_factory=Findings)
     note: str | None = None
+    formats: tuple[str, ...] = ()  # of the outputs that have been read
     is_another_s: bool = False  # the manifest is that of a source under another prefix
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,7 +89,7 @@ class Verdict:
         found = self.findings
         described: dict[str, Any] = {"key": self.name, "outcome": self.outcome}
         described |= {name: text for name, text in (("reason", self.reason), ("note", self.note)) if text}
-        described |= {"records": found.records, "cells": found.cells}
+        described |= {"records": found.records, "cells": found.cells, "formats": list(self.formats)}
         if not found.are_none:
             described |= {"problems": found.problems, "cells_differing": found.cells_differing}
             described |= {"differences": found.differences}
@@ -94,10 +97,11 @@ class Verdict:
 
     def lines(self) -> Iterator[str]:
         """Yield it for a person."""
-        what = f", {self.findings.cells:,} cells of {self.findings.records:,} records" if self.findings.cells else ""
+        found, read = self.findings, " and ".join(self.formats)
+        what = f", {found.cells:,} cells of {found.records:,} records in {read}" if read else ""
         why = f": {self.reason}" if self.reason else ""
         yield shown(f"{self.outcome}: {self.name}{what}{why}" + (f" ({self.note})" if self.note else ""))
-        for sentence in self.findings.sentences():
+        for sentence in found.sentences():
             yield shown(f"{self.outcome}:   {sentence}")
 
 
@@ -165,6 +169,7 @@ class _Comparing:
         self._dialect = dialect
         self._names = [column.name for column in columns]
         self._limits = limits
+        self.formats: tuple[str, ...] = ()
 
     def run(
         self, chunks: Iterable[bytes], rejects: Iterable[ListedReject], outputs: Sequence[tuple[str, IO[bytes]]]
@@ -176,6 +181,7 @@ class _Comparing:
                 opened.append(open_rows(file))
             except UnreadableError as error:
                 self.note(f"{name}: {error}")
+        self.formats = tuple(dict.fromkeys(rows.format for rows in opened))
         try:
             left = without(text_of(chunks, self._dialect, self._limits), self.numbers.noting(rejects))
             records = SourceRecords(left, self._dialect, self._names, self._limits)
@@ -183,6 +189,8 @@ class _Comparing:
             self._comparison.require_originals(records.header, opened)
         except (MismatchError, SourceError) as error:
             self.note(f"source: {error}")
+        except ManifestError as error:  # of the rejects
+            self.note(str(error))
 
 
 # --- local files
@@ -217,7 +225,8 @@ def _local(call: Call) -> Iterator[Verdict]:
         files = [(str(path), stack.enter_context(path.open("rb"))) for path in paths]
         comparing = _Comparing(found.dialect, columns, plan.reading.limits)
         comparing.run(_told(meter, chunks)(), _listed(rejects), files)
-    yield Verdict(options.source, _outcome(comparing.findings), findings=comparing.findings)
+    outcome = _outcome(comparing.findings)
+    yield Verdict(options.source, outcome, findings=comparing.findings, formats=comparing.formats)
 
 
 def _outcome(findings: Findings) -> str:
@@ -325,6 +334,8 @@ class _Verification:
         return Verdict(key, UNVERIFIED, why)
 
     def _verified(self, key: str, manifest: Manifest) -> Verdict:
+        if not manifest.schema:
+            return Verdict(key, DIFFERENT, f"its manifest names no column: {AGAIN}")
         source = manifest.source
         standing = self._store.head(source.bucket, key)
         is_newest = standing is not None and standing.etag == source.etag
@@ -332,11 +343,18 @@ class _Verification:
         if not is_newest and source.version_id is None:
             why = f"the source has changed since: {found}, and no version id is known to read that by"
             return Verdict(key, UNVERIFIED, why)
-        findings = self._compared(manifest, None if is_newest else source.version_id)
-        note = None if is_newest else f"by version {source.version_id} of the source, which has changed since: {found}"
-        return Verdict(key, _outcome(findings), None, findings, note)
+        compared = self._compared(manifest, None if is_newest else source.version_id)
+        findings, outcome, notes = compared.findings, _outcome(compared.findings), []
+        if not is_newest:
+            notes += [f"by version {source.version_id} of the source, which has changed since: {found}"]
+        elif outcome == DIFFERENT:  # which a manifest that names this version would otherwise be taken for
+            notes += [AGAIN]
+        named = {output.format for output in manifest.outputs}
+        if lacking := [form for form in self._settings.output_formats if named and form not in named]:
+            notes += [f"the manifest names no {' and no '.join(lacking)}, which OUTPUT_FORMATS asks for"]
+        return Verdict(key, outcome, None, findings, "; ".join(notes) or None, compared.formats)
 
-    def _compared(self, manifest: Manifest, version_id: str | None) -> Findings:
+    def _compared(self, manifest: Manifest, version_id: str | None) -> _Comparing:
         assert manifest.dialect is not None  # noqa: S101 -- a committed one has them
         assert manifest.records is not None  # noqa: S101
         columns = tuple(Column(entry.name, entry.avro_name, entry.type, entry.spelling) for entry in manifest.schema)
@@ -345,6 +363,8 @@ class _Verification:
             manifest.check_counts()
         except ConservationError as error:
             comparing.note(f"manifest: {error}")
+        if not manifest.outputs:
+            comparing.note("manifest: it names no output")
         with ExitStack() as stack:
             opened = stack.enter_context(self._reader.source(manifest.source, version_id))
             outputs = [
@@ -358,7 +378,7 @@ class _Verification:
         if findings.are_none and counted != (told.read, told.written, told.rejected):
             said = f"{told.read:,} read, {told.written:,} written, {told.rejected:,} rejected"
             comparing.note(f"manifest: {said}; counted {counted[0]:,}, {counted[1]:,}, {counted[2]:,}")
-        return findings
+        return comparing
 
     def _output(self, output: OutputRef, comparing: _Comparing) -> IO[bytes] | None:
         """Open an output as it stands, and note where that is not what the manifest names."""

@@ -58,7 +58,7 @@ class TestLocalFiles:
     def test_what_is_right_is_verified(self, local: tuple[Path, Path, Path], capsys: Capture) -> None:
         ended = verify(capsys, *local)
         assert (ended.code, ended.json["objects"]["verified"], ended.json["cells"]) == (0, 1, CELLS)
-        assert ended.err.startswith(f"verified: {local[0]}, {CELLS} cells of 3 records\n")
+        assert ended.err.startswith(f"verified: {local[0]}, {CELLS} cells of 3 records in parquet and avro\n")
 
     @pytest.mark.parametrize("codec", ["null", "deflate", "snappy", "zstandard"])
     def test_of_every_codec_also_where_fastavro_has_none(
@@ -364,6 +364,73 @@ class TestObjects:
         ended = verify(capsys, IN, OUT)
         assert (ended.code, ended.json["results"][0]["outcome"]) == (1, "unverified")
         assert "there is no manifest at s3://output-bucket/processed/_manifests/day.csv.json" in ended.err
+
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            (("schema", 0, "type"), "int128"),
+            (("schema", 0, "type"), "decimal(39,2)"),
+            (("schema", 0, "name"), "\ud800"),
+            (("schema", 2, "spelling"), {"scale": "two"}),
+            (("schema", 2, "spelling"), {"scale": 1 << 40}),
+            (("schema", 7, "spelling"), {"case": "odd"}),
+            (("schema", 9, "spelling"), {"separator": 1, "seconds": True}),
+            (("dialect", "delimiter"), ""),
+            (("dialect", "delimiter"), "\n"),
+            (("dialect", "delimiter"), '"'),
+            (("dialect", "quote_char"), ""),
+            (("dialect", "escape_char"), "ab"),
+            (("dialect", "encoding"), "no-such"),
+            (("dialect", "decimal_separator"), ""),
+        ],
+    )
+    def test_an_odd_manifest_is_a_damaged_one(
+        self, converted: S3Client, capsys: Capture, path: tuple[Any, ...], value: Any
+    ) -> None:
+        told = manifest(converted)
+        *above, last = path
+        place = told
+        for step in above:
+            place = place[step]
+        place[last] = value
+        put_output(converted, MANIFEST, json.dumps(told).encode())
+        ended = verify(capsys, IN, OUT)
+        assert (ended.code, ended.json["results"][0]["outcome"]) == (1, "different")
+        assert ended.err.startswith(f"different: {KEY}: the manifest at s3://output-bucket/{MANIFEST} is damaged\n")
+
+    def test_what_names_no_column_is_not_verified(self, converted: S3Client, capsys: Capture) -> None:
+        put_output(converted, MANIFEST, json.dumps(manifest(converted) | {"schema": []}).encode())
+        ended = verify(capsys, IN, OUT)
+        assert (ended.code, "names no column: convert it again with --force" in ended.err) == (1, True)
+
+    def test_what_names_no_output_is_not_verified(self, converted: S3Client, capsys: Capture) -> None:
+        told = manifest(converted)
+        put_output(converted, MANIFEST, json.dumps(told | {"outputs": []}).encode())
+        ended = verify(capsys, IN, OUT)
+        (found,) = ended.json["results"]
+        assert (ended.code, found["outcome"], found["formats"]) == (1, "different", [])
+        assert found["problems"] == ["manifest: it names no output"]
+
+    def test_the_formats_that_were_read_are_named_and_those_that_lack(
+        self, converted: S3Client, capsys: Capture
+    ) -> None:
+        told = manifest(converted)
+        put_output(converted, MANIFEST, json.dumps(told | {"outputs": told["outputs"][:1]}).encode())
+        ended = verify(capsys, IN, OUT)
+        assert (ended.code, ended.json["results"][0]["formats"]) == (0, ["parquet"])
+        why = "the manifest names no avro, which OUTPUT_FORMATS asks for"
+        assert ended.err.startswith(f"verified: {KEY}, {CELLS // 2} cells of 3 records in parquet ({why})\n")
+        assert why not in verify(capsys, IN, OUT, "--set", "OUTPUT_FORMATS=parquet").err
+
+    @pytest.mark.parametrize("key", [PARQUET, AVRO, REJECTS])
+    def test_what_is_different_says_how_it_is_mended(self, converted: S3Client, capsys: Capture, key: str) -> None:
+        put_output(converted, key, b"another")
+        ended = verify(capsys, IN, OUT)
+        assert (ended.code, "(convert it again with --force)\n" in ended.err) == (1, True)
+        assert "skipped: " in call(capsys, "convert", IN, OUT, *SETTINGS).err
+        assert call(capsys, "convert", IN, OUT, *SETTINGS, "--force").code == 0
+        ended = verify(capsys, IN, OUT)
+        assert (ended.code, "--force" in ended.err) == (0, False)
 
     def test_a_file_that_failed_says_where_to_look(self, s3: S3Client, capsys: Capture) -> None:
         put(s3, DAY)
