@@ -67,8 +67,11 @@ class Function:
 class Service(Protocol):
     """What a backfill asks of AWS; BackfillError says what was refused."""
 
-    def start(self, state_machine: str, asked: str) -> str:
-        """Start the state machine with this input; return the execution's ARN."""
+    def start(self, state_machine: str, asked: str, name: str) -> str:
+        """Start the state machine with this input; return the execution's ARN.
+
+        ``name`` is the execution's: asked for once more under the same, it is started once.
+        """
 
     def execution(self, arn: str) -> Execution:
         """Return an execution as it stands."""
@@ -125,6 +128,11 @@ def asked_of_machine(
     if batch_items is not None:
         asked["batch_items"] = batch_items
     return json.dumps(asked, ensure_ascii=False)
+
+
+def execution_of(state_machine: str, name: str) -> str:
+    """Return the ARN of the state machine's execution of that name."""
+    return f"{state_machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
 
 
 def follow(service: Service, arn: str, runtime: Runtime, tell: Callable[[Counts, float], object]) -> Execution:

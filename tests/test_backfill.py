@@ -177,7 +177,7 @@ class Aws:
         self.left: Iterator[Execution] = iter(statuses)
         self._definition = filled_text() if definition is None else definition
 
-    def start(self, state_machine: str, asked: str) -> str:
+    def start(self, state_machine: str, asked: str, name: str) -> str:
         raise NotImplementedError
 
     def stop(self, arn: str) -> None:

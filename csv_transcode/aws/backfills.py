@@ -35,23 +35,27 @@ class Backfills:
         """Return the ARN of the one state machine of a stack of infra/template.yaml."""
         with _translating(f"DescribeStackResources {stack}"):
             found = self._stacks.describe_stack_resources(StackName=stack)["StackResources"]
-        machines = [one["PhysicalResourceId"] for one in found if one["ResourceType"] == STATE_MACHINE_TYPE]
+            machines = [one["PhysicalResourceId"] for one in found if one["ResourceType"] == STATE_MACHINE_TYPE]
         if len(machines) != 1:
             message = f"stack {stack} has {len(machines)} state machines, expected one: name it by --state-machine"
             raise BackfillError(message)
         return str(machines[0])
 
-    def start(self, state_machine: str, asked: str) -> str:
-        """Start the state machine with this input; return the execution's ARN."""
+    def start(self, state_machine: str, asked: str, name: str) -> str:
+        """Start the state machine with this input; return the execution's ARN.
+
+        The SDK repeats a request whose answer was lost: by its ``name``, AWS knows it for the same.
+        """
         with _translating(f"StartExecution {state_machine}"):
-            return str(self._states.start_execution(stateMachineArn=state_machine, input=asked)["executionArn"])
+            started = self._states.start_execution(stateMachineArn=state_machine, input=asked, name=name)
+            return str(started["executionArn"])
 
     def execution(self, arn: str) -> Execution:
         """Return an execution as it stands."""
         with _translating(f"DescribeExecution {arn}"):
             found = self._states.describe_execution(executionArn=arn)
-        seconds = _seconds(found.get("startDate"), found.get("stopDate"))
-        return Execution(arn, found["status"], found.get("output"), found.get("error"), found.get("cause"), seconds)
+            seconds = _seconds(found.get("startDate"), found.get("stopDate"))
+            return Execution(arn, found["status"], found.get("output"), found.get("error"), found.get("cause"), seconds)
 
     def counts(self, arn: str) -> Counts:
         """Return how far the execution's map is; nothing while there is none."""
@@ -60,8 +64,8 @@ class Backfills:
             if not runs:
                 return Counts()
             items = self._states.describe_map_run(mapRunArn=runs[0]["mapRunArn"])["itemCounts"]
-        failed = items["failed"] + items["timedOut"] + items["aborted"]
-        return Counts(items["total"], items["succeeded"], failed, items["running"])
+            failed = items["failed"] + items["timedOut"] + items["aborted"]
+            return Counts(items["total"], items["succeeded"], failed, items["running"])
 
     def stop(self, arn: str) -> None:
         """End an execution."""
@@ -77,9 +81,9 @@ class Backfills:
         """Return a function's configuration."""
         with _translating(f"GetFunctionConfiguration {arn}"):
             found = self._functions.get_function_configuration(FunctionName=arn)
-        environment = found.get("Environment", {}).get("Variables", {})
-        architecture = (found.get("Architectures") or ["x86_64"])[0]
-        return Function(found["MemorySize"], found["Timeout"], architecture, environment)
+            environment = found.get("Environment", {}).get("Variables", {})
+            architecture = (found.get("Architectures") or ["x86_64"])[0]
+            return Function(found["MemorySize"], found["Timeout"], architecture, environment)
 
     @cached_property
     def _states(self) -> Client:
@@ -112,6 +116,7 @@ def make_client(service: str) -> Client:
 def _translating(request: str) -> Iterator[None]:
     """Turn whatever the SDK raises into a BackfillError that names the request, and AWS's own words."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- as above
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415
 
     try:
         yield
@@ -121,6 +126,9 @@ def _translating(request: str) -> Iterator[None]:
         raise BackfillError(message) from error
     except BotoCoreError as error:
         message = f"{request}: {error}"
+        raise BackfillError(message) from error
+    except (ResponseParserError, KeyError, TypeError, ValueError) as error:  # a proxy's page, whatever its status
+        message = f"{request}: it answered what is no answer: is AWS_ENDPOINT_URL right? ({type(error).__name__})"
         raise BackfillError(message) from error
 
 

@@ -6,7 +6,7 @@ import argparse
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from csv_transcode.backfill import asked_of_machine, follow, machine_of, summary_of
+from csv_transcode.backfill import asked_of_machine, execution_of, follow, machine_of, summary_of
 from csv_transcode.backfill_plan import (
     MEGABYTE,
     Facility,
@@ -37,6 +37,7 @@ SAMPLE_OBJECTS: Final = 1000  # of a listing, one request: how large an object i
 KILOBYTE: Final = 1000
 GIGABYTE: Final = 1000 * MEGABYTE
 CENT: Final = 0.01
+NAME_BYTES: Final = 16  # of an execution's name, at random
 
 DESCRIPTION: Final = """\
 Convert everything under a prefix, or of an S3 Inventory, by many functions at once: start the state machine of
@@ -85,7 +86,9 @@ def register(verbs: Any) -> None:  # noqa: ANN401 -- argparse gives its type no 
     parser.add_argument(
         "--batch", type=int, metavar="N", help="objects a function gets at once (default: by their size)"
     )
-    parser.add_argument("--detach", action="store_true", help="start it, and do not follow it")
+    parser.add_argument(
+        "--detach", action="store_true", help="start it, do not follow it, and write its ARN to standard output"
+    )
     parser.add_argument("--json", action="store_true", help="the result as JSON on standard output, for programs")
     parser.add_argument("--quiet", action="store_true", help="no progress, only errors")
     parser.set_defaults(run=run)
@@ -111,13 +114,30 @@ def backfill(call: Call, service: Backfills) -> int:
     machine = machine_of(service, options.state_machine or service.state_machine_of(options.stack))
     if options.dry_run:
         return _planned(call, machine)
-    arn = service.start(machine.arn, _asked(call, machine))
+    asked, name = _asked(call, machine), call.runtime.token(NAME_BYTES)
+    try:
+        arn = service.start(machine.arn, asked, name)
+    except KeyboardInterrupt:
+        return _interrupted(call, execution_of(machine.arn, name), "the backfill may have started")
     call.screen.say(f"started {arn}")
-    if options.detach:
-        if options.json:
-            call.screen.print_json({"execution": arn})
-        return OK
-    return _followed(call, service, arn)
+    if not options.detach:
+        return _followed(call, service, arn)
+    if options.json:
+        call.screen.print_json({"execution": arn})
+    else:
+        call.screen.print(arn)
+    return OK
+
+
+def _interrupted(call: Call, arn: str, what: str) -> int:
+    """Say that Ctrl-C has ended the command, and nothing else; return the exit code."""
+    call.screen.clear()
+    call.screen.say(
+        f"interrupted: {what}\n"
+        f"  follow it:  python -m csv_transcode backfill --follow {arn}\n"
+        f"  stop it:    python -m csv_transcode backfill --stop {arn}"
+    )
+    return INTERRUPTED
 
 
 def _require_sense(options: argparse.Namespace) -> None:
@@ -229,7 +249,8 @@ def _plan_lines(plan: Plan, estimate: Estimate, facility: Facility, prices: Pric
     yield ""
     yield f"about {duration(estimate.seconds)}: {batches}, {_count(estimate.concurrency, 'function')} at once"
     parts = ", ".join(f"{_PAID[name]} {_dollars(value)}" for name, value in estimate.dollars.items())
-    yield f"about {_dollars(estimate.dollars_total)}: {parts}"
+    about = "about " if estimate.dollars_total >= CENT else ""
+    yield f"{about}{_dollars(estimate.dollars_total)}: {parts}"
     yield ""
     yield (
         f"assuming {facility.megabytes_a_second:.0f} MB/s and {facility.seconds_of(0):.3f} s an object in a function "
@@ -264,13 +285,7 @@ def _followed(call: Call, service: Backfills, arn: str) -> int:
     try:
         execution = follow(service, arn, call.runtime, progress.tell)
     except KeyboardInterrupt:
-        call.screen.clear()
-        call.screen.say(
-            "interrupted: the backfill goes on\n"
-            f"  follow it:  python -m csv_transcode backfill --follow {arn}\n"
-            f"  stop it:    python -m csv_transcode backfill --stop {arn}"
-        )
-        return INTERRUPTED
+        return _interrupted(call, arn, "the backfill goes on")
     except BackfillError as error:
         message = f"{error}; nothing has ended the backfill by that: backfill --follow {arn} looks again"
         raise BackfillError(message) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from csv_transcode.aws.backfills import Backfills, make_client
@@ -121,6 +123,13 @@ class Account:
         return {"itemCounts": counts}
 
 
+class Interrupted(Account):
+    """Where Ctrl-C comes before the answer."""
+
+    def _start_execution(self) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+
 @dataclass
 class Time:
     """A clock that only sleeping moves; the ``interrupted``th sleep is Ctrl-C."""
@@ -209,6 +218,31 @@ class TestStarting:
             run(account, f"{IN}2027/", *BY_STACK)
         assert "start_execution" not in [operation for operation, _ in account.asked]
 
+    def test_left_alone_and_quiet_its_arn_is_what_it_writes(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(Account(looks=1), f"{IN}2026/", *BY_STACK, "--detach", "--quiet") == 0
+        assert tuple(capsys.readouterr()) == (f"{EXECUTION}\n", "")
+
+    def test_has_a_name_by_which_a_repeated_request_is_the_same(self) -> None:
+        """The SDK repeats what was not answered: the name is the call's, and no two calls have the same."""
+        names = []
+        for _ in range(2):
+            account = Account()
+            assert run(account, f"{IN}2026/", *BY_STACK) == 0
+            names += [asked["name"] for operation, asked in account.asked if operation == "start_execution"]
+        assert [len(name) for name in names] == [32, 32]
+        assert names[0] != names[1]
+
+    def test_ctrl_c_while_it_is_started_says_that_it_may_be(self, capsys: pytest.CaptureFixture[str]) -> None:
+        account = Interrupted()
+        assert run(account, f"{IN}2026/", *BY_STACK, "--quiet") == 130
+        (asked,) = [asked for operation, asked in account.asked if operation == "start_execution"]
+        arn = EXECUTION.rpartition(":")[0] + f":{asked['name']}"
+        assert capsys.readouterr().err.splitlines() == [
+            "interrupted: the backfill may have started",
+            f"  follow it:  python -m csv_transcode backfill --follow {arn}",
+            f"  stop it:    python -m csv_transcode backfill --stop {arn}",
+        ]
+
     def test_may_be_left_alone(self, capsys: pytest.CaptureFixture[str]) -> None:
         account = Account(looks=1)
         assert run(account, f"{IN}2026/", *BY_STACK, "--detach", "--json", "--quiet") == 0
@@ -286,7 +320,7 @@ class TestDryRun:
             "1 skipped: its suffix is not one of a CSV source",
         ]
         assert lines[4] == "about 2 s: 1 batch of at most 500 objects, 1 function at once"
-        assert lines[5] == "about under $0.01: Lambda under $0.01, Step Functions under $0.01, S3 requests under $0.01"
+        assert lines[5] == "under $0.01: Lambda under $0.01, Step Functions under $0.01, S3 requests under $0.01"
         assert lines[7].startswith(
             "assuming 52 MB/s and 0.026 s an object in a function of 2,048 MB (arm64, 300 s), and "
         )
@@ -350,6 +384,27 @@ class TestAws:
         with pytest.raises(BackfillError) as refused:
             run(Account(error=error), "--follow", EXECUTION)
         assert str(refused.value).startswith(why)
+
+    @pytest.mark.parametrize("status", [200, 500])
+    @pytest.mark.parametrize("arguments", [("--follow", EXECUTION), (IN, *BY_STACK), (IN, "--state-machine", MACHINE)])
+    def test_a_proxy_s_page_is_no_answer(
+        self, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], status: int
+    ) -> None:
+        def page(request: Any, **_: object) -> AWSResponse:
+            raw: Any = io.BytesIO(b"<html><body>Please log in.<p></body></html>")
+            raw.stream = lambda **_: iter([raw.read()])
+            return AWSResponse(request.url, status, {"content-type": "text/html"}, raw)
+
+        monkeypatch.setattr("csv_transcode.aws.backfills.ATTEMPTS_MAX", 1)
+        service = Backfills()
+        for name in ("stepfunctions", "cloudformation"):
+            client = make_client(name)
+            client.meta.events.register("before-send", page)
+            monkeypatch.setitem(vars(service), {"stepfunctions": "_states"}.get(name, "_stacks"), client)
+        options = parser().parse_args(["backfill", *arguments])
+        runtime = Runtime()
+        with pytest.raises(BackfillError, match=r"AWS_ENDPOINT_URL|500"):
+            backfill(Call(options, {}, Screen(quiet=True, runtime=runtime), runtime), service)
 
     @pytest.mark.parametrize("service", ["stepfunctions", "cloudformation", "lambda"])
     def test_endpoint_region_and_credentials_come_as_usual(self, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
