@@ -27,6 +27,8 @@ CONFIGURATION: Final = INFRA / "samconfig.toml"
 DIGITS: Final = 16
 OK, FAILED = 0, 1
 
+# What SAM reads whole; of anything else it takes the beginning, and says nothing.
+_WHOLE: Final = re.compile(r'\w+=(?:[^\s"\']*|"(?:[^"\\]|\\.)*")')
 _NAMED: Final = re.compile(r"^ +(?:Code|Content|Definition)Uri: (\S+)$", re.MULTILINE)
 
 
@@ -69,6 +71,10 @@ def parameters(configuration: Path, environment: str) -> list[str]:
     if not isinstance(found, list):
         message = f"{configuration}: no list [{environment}.deploy.parameters] parameter_overrides"
         raise DeployError(message)
+    for one in map(str, found):
+        if not _WHOLE.fullmatch(one):
+            message = f'{one}: SAM would cut it off. Put the value into quotes, and \\" for those in it: Name="..."'
+            raise DeployError(message)
     return [str(one) for one in found]
 
 

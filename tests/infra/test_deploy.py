@@ -77,7 +77,10 @@ def with_parameter(text: str) -> Callable[[Path], object]:
 CHANGES: Final = {
     **{name: appended(f"dist/{name}") for name in ZIPS},
     **{name: appended(f"infra/{name}") for name in ("template.yaml", "statemachine.asl.json")},
-    **{name: with_parameter(name) for name in ("MemorySize=4096", "ColumnTypes={}", "TracingLayerArn=arn")},
+    **{
+        name: with_parameter(name)
+        for name in ("MemorySize=4096", r'ColumnTypes="{\"zip\": \"string\"}"', "TracingLayerArn=arn")
+    },
 }
 
 
@@ -125,6 +128,13 @@ def test_sam_is_run_with_it(place: Path, monkeypatch: pytest.MonkeyPatch, capfd:
 def test_what_is_missing_is_said(missing: str, told: str, place: Path) -> None:
     (place / missing).unlink()
     with pytest.raises(deploy.DeployError, match=re.escape(told)):
+        chosen(place)
+
+
+@pytest.mark.parametrize("cut", ['ColumnTypes={"zip":"string"}', "SweepSchedule=cron(0 3 * * ? *)", 'Project="a" b'])
+def test_what_sam_would_cut_off_is_refused(cut: str, place: Path) -> None:
+    with_parameter(cut)(place)
+    with pytest.raises(deploy.DeployError, match=re.escape(cut)):
         chosen(place)
 
 
