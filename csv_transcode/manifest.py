@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from csv_transcode.charsets import canonical_name
 from csv_transcode.errors import ConservationError, ManifestError
-from csv_transcode.schema import ColumnType
 from csv_transcode.setting_kinds import Character
 from csv_transcode.settings import RECORD_BYTES_MAX, deciding_values
 
@@ -267,6 +266,8 @@ def _entry(described: object) -> SchemaEntry:
     """Return a column, of a type that there is, and spelt in words that there are."""
     entry = _part(SchemaEntry, described, "schema")
     try:
+        from csv_transcode.schema import ColumnType  # noqa: PLC0415 -- brings Arrow, which a start does without
+
         ColumnType.parse(entry.type)
     except ValueError as error:
         message = f"the manifest is damaged: schema.type: {error}"
