@@ -137,6 +137,8 @@ def _interrupted(call: Call, arn: str, what: str) -> int:
         f"  follow it:  python -m csv_transcode backfill --follow {arn}\n"
         f"  stop it:    python -m csv_transcode backfill --stop {arn}"
     )
+    if call.options.json:
+        call.screen.print_json({"execution": arn, "error": f"interrupted: {what}"})
     return INTERRUPTED
 
 

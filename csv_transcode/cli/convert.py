@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from csv_transcode.cli.call import FAILED, OK
 from csv_transcode.cli.description import described_source
-from csv_transcode.cli.interruption import Interruption
+from csv_transcode.cli.interruption import Interruption, ending_as_ctrl_c
 from csv_transcode.cli.options import (
     DESCRIPTION,
     NOWHERE,
@@ -22,7 +22,7 @@ from csv_transcode.cli.options import (
     require_use,
     settings_of,
 )
-from csv_transcode.cli.screen import MEGABYTE, SECONDS_LEAST
+from csv_transcode.cli.screen import MEGABYTE, SECONDS_LEAST, shown
 from csv_transcode.cli.sources import bytes_of, open_chunks, require_object, store_of
 from csv_transcode.conversion import plan_of
 from csv_transcode.errors import SettingsError
@@ -121,7 +121,7 @@ def _convert_in_s3(asked: Asked, source: tuple[str, str], call: Call) -> int:
     total = 0 if options.dry_run or not screen.moves else bytes_of(asked, store, screen)
     with screen.meter(total) as meter:
         report = converted(asked, call, meter, force=options.force, dry_run=options.dry_run)
-    screen.summary(report)
+    screen.summary(report, options.source)
     if options.json:
         screen.print_json(whole(report))
     return FAILED if report.having(Outcome.FAILED) else OK
@@ -154,7 +154,7 @@ def converted(
             _invocation(asked, force=force, dry_run=dry_run), interruption.deadline, on_result=told
         )
     if interruption.has_come:
-        call.screen.summary(report)
+        call.screen.summary(report, call.options.source)
         raise KeyboardInterrupt
     return report
 
@@ -230,8 +230,9 @@ class _Written:
 def _convert_to_files(source: tuple[str, str] | Path, folder: Path, chosen: Mapping[str, str], call: Call) -> int:
     bucket = source[0] if isinstance(source, tuple) else NOWHERE
     settings = settings_of(call, chosen, INPUT_BUCKET=bucket, OUTPUT_BUCKET=f"{NOWHERE}-out")
-    written = _written(source, folder, settings, call)
-    call.screen.say(written.sentence())
+    with ending_as_ctrl_c():
+        written = _written(source, folder, settings, call)
+    call.screen.say(shown(written.sentence()))
     if call.options.json:
         call.screen.print_json(written.report(call.options.source))
     return OK

@@ -79,7 +79,10 @@ def run(call: Call) -> int:
             screen.print_json(failure.to_dict(), indent=None)
         elif not options.retry:
             screen.print(shown(f"{failure.state}: {key}: {failure.reason}"))
-    screen.say(f"{count:,} recorded, {len(standing):,} of them stand as failed or changed")
+    screen.say(
+        f"{count:,} recorded, {len(standing):,} of them stand as failed or changed"
+        + ("" if count else f": {options.source}")
+    )
     if not options.retry:
         return FAILED if standing or troubles.keys else OK
     return max(_tried_again(replace(asked, keys=tuple(standing)), call), FAILED if troubles.keys else OK)
@@ -87,7 +90,7 @@ def run(call: Call) -> int:
 
 def _tried_again(asked: Asked, call: Call) -> int:
     report = converted(asked, call)
-    call.screen.summary(report)
+    call.screen.summary(report, call.options.source)
     if call.options.json:
         call.screen.print_json(whole(report))
     return FAILED if report.having(Outcome.FAILED) else OK

@@ -16,8 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 FOREVER_SECONDS: Final = 10 * 365 * 86_400.0  # finite: only then do conversions look at their deadline
 SHARE_LEFT: Final = (1 + ANSWER_SHARE) / 2  # of the margin: nothing is begun, and what ends is waited for
+
+
+@contextmanager
+def ending_as_ctrl_c() -> Iterator[None]:
+    """Let the signals that end a process raise KeyboardInterrupt, unless they are ignored, as under nohup."""
+    heard = [number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL]
+    for number in heard:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class Interruption:

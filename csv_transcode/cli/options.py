@@ -90,8 +90,13 @@ def _keys(call: Call, source: tuple[str, str], folder: str) -> tuple[str, ...] |
     if key != folder:
         message = f"--keys chooses among the keys under a prefix: write s3://{bucket}/{folder} as SOURCE"
         raise SettingsError(message)
-    with _lines(file) as lines:
-        keys = tuple(dict.fromkeys(line.removesuffix("\n") for line in lines if line.strip()))
+    try:
+        with _lines(file) as lines:
+            keys = tuple(dict.fromkeys(line.removesuffix("\n").removesuffix("\r") for line in lines if line.strip()))
+        _ = [key.encode() for key in keys]  # not every locale is strict about standard input
+    except UnicodeError:
+        message = f"--keys {file}: it is not UTF-8"
+        raise SettingsError(message) from None
     if outside := next((key for key in keys if not key.startswith(folder)), None):
         message = f"--keys {file}: {outside!r} does not lie under SOURCE; keys are whole, as in {folder}day.csv"
         raise SettingsError(message)

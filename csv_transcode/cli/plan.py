@@ -81,6 +81,8 @@ def run(call: Call) -> int:
     else:
         for line in _lines(report, seconds, shown_max=None if options.all else SHOWN_MAX):
             screen.print(line)
+    if not report.results:
+        screen.say(f"nothing to convert at {options.source}")
     for result in report.having(Outcome.FAILED):
         screen.result(result)
     return FAILED if report.having(Outcome.FAILED) else OK

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from csv_transcode.cli.call import FAILED, OK
 from csv_transcode.cli.failures import STANDING, failure_of
+from csv_transcode.cli.interruption import ending_as_ctrl_c
 from csv_transcode.cli.listed_rejects import read_rejects
 from csv_transcode.cli.options import add_common, add_keys, asked_of, given, location, require_use
 from csv_transcode.cli.repairs import Layout, path_below, require_free, write
@@ -137,7 +138,8 @@ def _list(found: Iterable[_Listed | _Named], call: Call, troubles: Troubles | No
                     call.screen.print_json(_described(listed.key, reject), indent=None)
                 else:
                     call.screen.print(_line(listed.key, reject))
-    call.screen.say(f"{records:,} records rejected in {files:,} files")
+    where = "" if files else f" of {call.options.source}"
+    call.screen.say(f"{records:,} records rejected in {files:,} files{where}")
 
 
 def _described(key: str, reject: ListedReject) -> dict[str, Any]:
@@ -243,7 +245,7 @@ def _export(found: _Rejects, place: Path, call: Call) -> int:
     troubles = Troubles(call, lines=False)
     files = records = 0
     for listed in found.each(paths, troubles):
-        with troubles.of(listed.key):
+        with troubles.of(listed.key), ending_as_ctrl_c():
             layout, path = listed.layout(), paths[listed.key]
             written = write(layout, listed.rejects, path)
             if written:

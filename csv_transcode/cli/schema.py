@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from csv_transcode.cli.call import FAILED, OK
@@ -70,6 +71,9 @@ def run(call: Call) -> int:
     require_use(chosen, from_s3=isinstance(source, tuple), to_s3=False, writes=False)
     if isinstance(source, tuple) and source[1][-1:] in ("", "/"):
         message = "SOURCE must be one object, s3://bucket/key, or one file"
+        raise SettingsError(message)
+    if isinstance(source, Path) and source.is_dir():
+        message = f"SOURCE must be a file, {source} is a folder"
         raise SettingsError(message)
     bucket = source[0] if isinstance(source, tuple) else NOWHERE
     settings = settings_of(call, chosen, INPUT_BUCKET=bucket, OUTPUT_BUCKET=f"{NOWHERE}-out")

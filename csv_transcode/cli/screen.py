@@ -103,11 +103,14 @@ class Screen:
             what = f", {counts.written:,} records{rejected} in {result.seconds:.1f} s"
         self.say(shown(f"{result.outcome.value}: {result.key}{what}{why}"))
 
-    def summary(self, report: RunReport) -> None:
-        """Say what became of all of them."""
+    def summary(self, report: RunReport, place: str) -> None:
+        """Say what became of all of them, or that there were none at ``place``."""
         told = report.summary()
         files = told["files"] | {Outcome.PLANNED.value: len(report.having(Outcome.PLANNED))}
-        counts = ", ".join(f"{count:,} {outcome}" for outcome, count in files.items() if count) or "nothing to convert"
+        counts = (
+            ", ".join(f"{count:,} {outcome}" for outcome, count in files.items() if count)
+            or f"nothing to convert at {place}"
+        )
         records = told["records"]
         rejected = f" ({records['rejected']:,} rejected: the verb rejects lists them)" if records["rejected"] else ""
         self.say(f"{counts}; {records['written']:,} records{rejected} in {told['seconds']['total']:.1f} s")

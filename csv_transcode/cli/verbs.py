@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 VERBS: Final = (schema, plan, convert, verify, rejects, failed, backfill)
+TAKEN_BACK: Final = "interrupted: what was not finished has been taken back"
 EPILOG: Final = """\
 examples
   python -m csv_transcode schema day.csv
@@ -57,8 +58,7 @@ def run(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> int:
         where = f"{error.filename}: " if error.filename else _subject(options)
         return _ended(screen, options, shown(f"{where}{error.strerror or error}"), FAILED)
     except KeyboardInterrupt:
-        screen.say("interrupted: what was not finished has been taken back")
-        return INTERRUPTED
+        return _ended(screen, options, TAKEN_BACK, INTERRUPTED)
     except OutputClosedError:
         return UNREAD
     return code
@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _ended(screen: Screen, options: argparse.Namespace, why: str, code: int) -> int:
     """Say why nothing came of the call, to a program too; return its exit code."""
-    screen.say(f"error: {why}")
+    screen.say(why if code == INTERRUPTED else f"error: {why}")
     if options.json:
         with suppress(OutputClosedError):
             screen.print_json({"error": why})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -21,10 +21,12 @@ from csv_transcode.cli.survey import survey
 from csv_transcode.commit import read_manifest
 from csv_transcode.conversion import plan_of
 from csv_transcode.decode.dialect import Dialect
+from csv_transcode.decode.reader import read_head
 from csv_transcode.errors import ConservationError, ManifestError, SettingsError, SourceError, TranscodeError
 from csv_transcode.formats.avro.schema import avro_names
 from csv_transcode.keys import SIDECARS
 from csv_transcode.local import read_chunks
+from csv_transcode.manifest import SourceRef
 from csv_transcode.pipeline import REJECTS, Pools
 
 if TYPE_CHECKING:
@@ -140,7 +142,10 @@ def run(call: Call) -> int:
         counts[verdict.outcome] += 1
         records, cells = records + verdict.findings.records, cells + verdict.findings.cells
         results.append(verdict.to_dict())
-    said = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items()) or "nothing to verify"
+    said = (
+        ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
+        or f"nothing to verify at {options.source}"
+    )
     call.screen.say(f"{said}; {cells:,} cells of {records:,} records")
     if options.json:
         described = {outcome: counts[outcome] for outcome in (VERIFIED, DIFFERENT, UNVERIFIED, SKIPPED)}
@@ -269,12 +274,22 @@ def _in_s3(call: Call) -> Iterator[Verdict]:
         reader = ObjectReader(store, asked.settings, pool)
         found = _keys(asked, store)
         meter = stack.enter_context(call.screen.meter(sum(max(size, 0) for size in found.values())))
-        verification = _Verification(reader, store, asked.settings, meter)
+        verification = _Verification(reader, store, asked.settings, meter, _shorter(asked, call))
         for number, (key, size) in enumerate(found.items(), start=1):
             meter.what = f"{number:,} of {len(found):,} objects"
             verdict = verification.of(key, max(size, 0))
             if not (verdict.is_another_s and size == UNLISTED):
                 yield verdict
+
+
+def _shorter(asked: Asked, call: Call) -> str:
+    """Return what to ask where the one key that is given lies in nested folders, and has no manifest."""
+    prefix = asked.settings.prefix
+    first, _, nested = prefix.partition("/")
+    is_one = asked.keys is not None and not call.options.keys
+    if not (is_one and nested and "/" not in call.options.source.rpartition(prefix)[2]):
+        return ""
+    return f"; was it converted under a shorter prefix? --set PREFIX={first}/"
 
 
 def _keys(asked: Asked, store: ObjectStore) -> dict[str, int]:
@@ -299,7 +314,8 @@ def _keys(asked: Asked, store: ObjectStore) -> dict[str, int]:
 class _Verification:
     """One object's manifest, outputs and source."""
 
-    def __init__(self, reader: ObjectReader, store: ObjectStore, settings: Settings, meter: Meter) -> None:
+    def __init__(self, reader: ObjectReader, store: ObjectStore, settings: Settings, meter: Meter, hint: str) -> None:
+        self._hint = hint  # where there is no manifest
         self._reader = reader
         self._store = store
         self._settings = settings
@@ -327,11 +343,19 @@ class _Verification:
             return Verdict(key, UNVERIFIED, str(error))
 
     def _unconverted(self, key: str, size: int, failed: str, why: str) -> Verdict:
-        if size == 0 and self._store.head(self._settings.input_bucket, key) is not None:
+        standing = self._store.head(self._settings.input_bucket, key)
+        if standing is not None and (size == 0 or self._is_empty(key, standing.etag)):
             return Verdict(key, SKIPPED, "empty: it holds no record, and no header")
         if self._store.head(self._settings.output_bucket, failed) is not None:
-            why += "; it has failed, see python -m csv_transcode failed"
-        return Verdict(key, UNVERIFIED, why)
+            return Verdict(key, UNVERIFIED, f"{why}; it has failed, see python -m csv_transcode failed")
+        return Verdict(key, UNVERIFIED, why + self._hint)
+
+    def _is_empty(self, key: str, etag: str) -> bool:
+        """Whether a source that has bytes has no record: blank lines, an empty archive."""
+        ref = SourceRef(self._settings.input_bucket, key, None, etag, 0)
+        with self._reader.source(ref, None) as opened, suppress(SourceError):
+            return read_head(opened.chunks(), plan_of(self._settings).reading) is None
+        return False
 
     def _verified(self, key: str, manifest: Manifest) -> Verdict:
         if not manifest.schema:

@@ -285,6 +285,15 @@ class TestSettings:
         assert convert(source, target, "--set", f"{name}=1") == 2
         assert capsys.readouterr().err.startswith(f"error: --set {name}: it is for ")
 
+    def test_a_name_that_a_terminal_would_obey(
+        self, tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        source = tmp_path / "a\x1b[2J\nb.csv"
+        source.write_bytes(DAY)
+        assert convert(source, target) == 0
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith(r"converted: a\x1b[2J\nb.csv: 2 records")
+
     @pytest.mark.parametrize("quietly", [False, True])
     def test_doubtful_ones_are_named(
         self, source: Path, target: Path, capsys: pytest.CaptureFixture[str], *, quietly: bool

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,16 +75,64 @@ def test_no_permission(
         assert standing(converted) == before
 
 
-@pytest.mark.parametrize("place", ["SOURCE", "--export"])
-def test_no_permission_for_a_file(converted: S3Client, capsys: Capture, tmp_path: Path, place: str) -> None:
-    assert converted.list_buckets()["Buckets"]
+@pytest.mark.usefixtures("converted")
+def test_no_permission_for_a_file(capsys: Capture, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    arguments = {
-        "SOURCE": ("schema", tmp_path / "folder"),
-        "--export": ("rejects", f"{IN}day.csv", OUT, "--export", tmp_path / "folder"),
-    }
-    ended = call(capsys, *arguments[place])
+    ended = call(capsys, "rejects", f"{IN}day.csv", OUT, "--export", tmp_path / "folder")
     assert (ended.code, ended.err) == (1, f"error: {tmp_path}/folder: Is a directory\n")
+
+
+def test_keys_with_windows_line_ends(s3: S3Client, capsys: Capture, tmp_path: Path) -> None:
+    put(s3, b"id,text\n1,one\n")
+    (tmp_path / "keys").write_bytes(b"in/day.csv\r\n\r\n")
+    assert call(capsys, "convert", IN, OUT, "--keys", tmp_path / "keys").code == 0
+    assert len(standing(s3)) == 3
+
+
+@pytest.mark.usefixtures("s3")
+def test_keys_in_another_encoding(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_bytes("in/é.csv\n".encode("latin-1"))
+    ended = call(capsys, "convert", IN, OUT, "--keys", tmp_path / "keys")
+    assert (ended.code, ended.err) == (2, f"error: --keys {tmp_path}/keys: it is not UTF-8\n")
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize("verb", ["plan", "convert", "verify", "rejects", "failed"])
+def test_where_nothing_is_the_place_is_named(capsys: Capture, verb: str) -> None:
+    """It may be mistyped."""
+    ended = call(capsys, verb, f"{IN}mistyped/", OUT)
+    assert (ended.code, f"{IN}mistyped/" in ended.err) == (0, True)
+
+
+def test_ctrl_c_is_said_to_a_program_too(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("csv_transcode.cli.schema.open_chunks", interrupted)
+    ended = call(capsys, "schema", tmp_path / "day.csv", "--json")
+    why = "interrupted: what was not finished has been taken back"
+    assert (ended.code, ended.json, ended.err) == (130, {"error": why}, f"{why}\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_signals_that_end_a_process_leave_no_file(tmp_path: Path, number: signal.Signals) -> None:
+    """In the middle of a conversion to local files, whose source is a pipe that nobody ends."""
+    os.mkfifo(tmp_path / "day.csv")
+    command = [sys.executable, "-m", "csv_transcode", "convert", str(tmp_path / "day.csv"), str(tmp_path / "out")]
+    with (
+        subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process,
+        (tmp_path / "day.csv").open("wb", buffering=0) as source,
+    ):
+        end = time.monotonic() + SECONDS_MAX
+        for number_of_record in count(1):
+            source.write(b"%d,some text\n" % number_of_record * 4096)
+            if list(tmp_path.glob("out/.*.partial")) or time.monotonic() > end:
+                break
+        assert list(tmp_path.glob("out/.*.partial"))
+        process.send_signal(number)
+        said = process.communicate(timeout=SECONDS_MAX)[1]
+    assert (process.returncode, said.splitlines()[-1][:11]) == (130, "interrupted")
+    assert not (tmp_path / "out").exists()
 
 
 def test_keys_from_standard_input_and_a_report_for_programs(

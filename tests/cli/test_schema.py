@@ -129,7 +129,9 @@ def test_an_empty_file_has_none(source: Path, capsys: Capture) -> None:
     assert (ended.code, ended.out, ended.err[:8]) == (0, "", "skipped:")
 
 
-@pytest.mark.parametrize("arguments", [[IN], ["day.csv", "--set", "AVRO_CODEC=null"], ["day.csv", "--set", "X=1"]])
+@pytest.mark.parametrize(
+    "arguments", [[IN], ["."], ["day.csv", "--set", "AVRO_CODEC=null"], ["day.csv", "--set", "X=1"]]
+)
 def test_what_makes_no_sense(capsys: Capture, arguments: list[str]) -> None:
     assert call(capsys, "schema", *arguments).code == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import struct
@@ -272,10 +273,11 @@ class TestObjects:
     def test_a_prefix_of_which_all_is_right(self, s3: S3Client, capsys: Capture) -> None:
         for name in ("a", "b/c", "x\x1b[2J"):
             put(s3, DAY, f"in/{name}.csv")
-        put(s3, b"", "in/empty.csv")
+        for name, content in (("empty", b""), ("blank", b"\n\r\n\n"), ("archive", gzip.compress(b""))):
+            put(s3, content, f"in/{name}.csv")
         assert call(capsys, "convert", IN, OUT, *SETTINGS).code == 0
         ended = verify(capsys, IN, OUT)
-        assert ended.json["objects"] == {"verified": 3, "different": 0, "unverified": 0, "skipped": 1}
+        assert ended.json["objects"] == {"verified": 3, "different": 0, "unverified": 0, "skipped": 3}
         assert (ended.code, ended.json["cells"]) == (0, 3 * CELLS)
         assert r"in/x\x1b[2J.csv" in ended.err
         assert "\x1b" not in ended.err + ended.out
@@ -290,6 +292,16 @@ class TestObjects:
         assert verify(capsys, IN, OUT, "--keys", keys).json["objects"]["verified"] == 1
         keys.write_text("elsewhere/day.csv\n")
         assert "does not lie under SOURCE" in verify(capsys, IN, OUT, "--keys", keys).json["error"]
+
+    def test_one_nested_key_may_have_been_converted_under_a_shorter_prefix(self, s3: S3Client, capsys: Capture) -> None:
+        put(s3, DAY, "in/2026/day.csv")
+        call(capsys, "convert", IN, OUT, *SETTINGS)
+        ended = verify(capsys, f"{IN}2026/day.csv", OUT)
+        hint = "; was it converted under a shorter prefix? --set PREFIX=in/\n"
+        assert (ended.code, hint in ended.err) == (1, True)
+        assert verify(capsys, f"{IN}2026/day.csv", OUT, "--set", "PREFIX=in/").code == 0
+        put(s3, DAY, "in/later.csv")
+        assert "shorter prefix" not in verify(capsys, f"{IN}later.csv", OUT).err
 
     @pytest.fixture
     def converted(self, s3: S3Client, capsys: Capture) -> S3Client:
