@@ -7,8 +7,9 @@ The façade over the package: it lists, fans objects out over threads, and repor
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
+
+from msgspec import Struct
 
 from csv_transcode import fanout, frames
 from csv_transcode.commit import read_manifest
@@ -55,8 +56,7 @@ FAILED_SECONDS: Final = -1.0
 SKIPPED_SECONDS: Final = 0.0
 
 
-@dataclass(frozen=True)
-class _Machinery:
+class _Machinery(Struct, frozen=True):
     """The threads of a processor that is in use, and what works with them; no task of ``io`` waits for another."""
 
     objects: Executor

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from msgspec import Struct
 
 from csv_transcode.errors import BackfillError
 from csv_transcode.report import Outcome
@@ -27,8 +28,7 @@ _FUNCTION_STATE: Final = "SumUp"
 _COUNTED: Final = (Outcome.CONVERTED, Outcome.SKIPPED, Outcome.FAILED, Outcome.DEFERRED)
 
 
-@dataclass(frozen=True)
-class Execution:
+class Execution(Struct, frozen=True):
     """One run of the state machine; ``output`` is JSON, and so is ``cause`` where ``error`` is FILES_FAILED."""
 
     arn: str
@@ -39,8 +39,7 @@ class Execution:
     seconds: float | None = None  # from its start to its end
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """How many of a map's items are where; all are 0 while they are still being listed."""
 
     total: int = 0
@@ -54,8 +53,7 @@ class Counts:
         return self.succeeded + self.failed
 
 
-@dataclass(frozen=True)
-class Function:
+class Function(Struct, frozen=True):
     """The function behind a state machine, as far as a plan needs it."""
 
     memory_mb: int
@@ -89,8 +87,7 @@ class Service(Protocol):
         """Return a function's configuration."""
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """A state machine: the function that it invokes, and how often at once if nobody says otherwise."""
 
     arn: str

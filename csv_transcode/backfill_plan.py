@@ -6,9 +6,10 @@ Every figure that is not counted is a named constant, with where it is from; inf
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,8 +43,7 @@ BATCH_ITEMS_MAX: Final = 500
 BATCH_SHARE: Final = 1 / 3  # of the function's timeout: a batch should end in one invocation, with room for bad luck
 
 
-@dataclass(frozen=True)
-class Prices:
+class Prices(Struct, frozen=True):
     """Dollars, as AWS publishes them for one region on one day, without free tiers and discounts."""
 
     region: str = "us-east-1"
@@ -57,8 +57,7 @@ class Prices:
     s3_put_or_list: float = 0.005 / 1_000
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Struct, frozen=True):
     """One object of the input bucket's listing."""
 
     key: str
@@ -67,8 +66,7 @@ class Source:
     is_archived: bool = False
 
 
-@dataclass
-class Plan:
+class Plan(Struct):
     """What is there, counted: what would be converted, what seems to stand, what is no source and why."""
 
     objects: int = 0
@@ -110,8 +108,7 @@ def planned(sources: Iterable[Source], manifests: Mapping[str, datetime], key_ma
     return plan
 
 
-@dataclass(frozen=True)
-class Facility:
+class Facility(Struct, frozen=True):
     """What a backfill runs on: one function's size, and how many of it at once."""
 
     memory_mb: int
@@ -136,8 +133,7 @@ class Facility:
         return size / MEGABYTE / self.megabytes_a_second + (objects + SKIP_SHARE * skips) * each
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(Struct, frozen=True):
     """How long and how much, with what it consists of; seconds are from the first batch to the last."""
 
     seconds: float

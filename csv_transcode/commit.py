@@ -19,8 +19,9 @@ loses after a claim therefore looks, and takes a manifest back that no longer na
 from __future__ import annotations
 
 from concurrent.futures import wait
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec import Struct
 
 from csv_transcode.errors import (
     ArchivedError,
@@ -44,8 +45,7 @@ MANIFEST_BYTES_MAX: Final = 64 << 20  # 10,000 columns make about 3 MB
 JSON_TYPE: Final = "application/json"
 
 
-@dataclass(frozen=True)
-class StandingManifest:
+class StandingManifest(Struct, frozen=True):
     """What stood at the manifest's key when it was read: nothing (no ETag), a manifest, or (None) a damaged one."""
 
     etag: str | None
@@ -98,8 +98,7 @@ class Publishable(Protocol):
         """Make it the object at its key if ``condition`` holds, else raise PreconditionFailedError or ConflictError."""
 
 
-@dataclass(frozen=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """One attempt to publish one conversion; ``attempt_id`` is its own and nobody else's."""
 
     store: ObjectStore

@@ -8,8 +8,9 @@ requests that were under way then say the same once more.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from csv_transcode.telemetry import get_logger, log_event
 
@@ -93,8 +94,7 @@ class AdaptiveConcurrency:
         self._risen = now
 
 
-@dataclass
-class _Latency:
+class _Latency(Struct):
     """How long one operation's answers take: usually, and of late."""
 
     count: int = 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from csv_transcode.commit import JSON_TYPE, Commit, read_manifest
 from csv_transcode.decode.compression import DecompressionLimits
@@ -73,8 +75,7 @@ class OpenSource(Protocol):
         """Let go of it."""
 
 
-@dataclass(frozen=True)
-class Workplace:
+class Workplace(Struct, frozen=True):
     """What conversions share: the store, threads, memory, and how a source is opened (by which threads).
 
     ``gate`` admits conversions by their memory, ``parts_gate`` parts one by one. ``tracer`` makes spans, if any.
@@ -324,8 +325,7 @@ class ObjectConverter:
             log_event(self._log, logging.ERROR, "failure.not_recorded", key=visit.obj.key, error=unwritten)
 
 
-@dataclass
-class _Visit:
+class _Visit(Struct):
     """One object, the version of it that was seen last, and how far its conversion has come."""
 
     obj: EventObject

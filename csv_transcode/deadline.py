@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from csv_transcode.errors import DeadlineError, TooLongError
 
@@ -30,8 +32,7 @@ RATE_SECONDS_LEAST: Final = 10.0  # or half of what an invocation has: less than
 RATE_BYTES_LEAST: Final = 8 << 20  # a smaller object's time is that of its requests
 
 
-@dataclass(frozen=True)
-class Deadline:
+class Deadline(Struct, frozen=True):
     """The end of an invocation; ``remaining_ms`` is asked anew each time, as Lambda's context offers it.
 
     ``granted_seconds`` is what the invocation had when it began.

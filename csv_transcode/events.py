@@ -9,13 +9,15 @@ version is what is converted: one of the wrong type is as good as missing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from csv_transcode.errors import EventError
 from csv_transcode.keys import KEY_BYTES_MAX
@@ -70,8 +72,7 @@ class EventKind(Enum):
     S3_BATCH = "S3 Batch Operations"
 
 
-@dataclass(frozen=True)
-class EventObject:
+class EventObject(Struct, frozen=True):
     """One key to convert; ``size`` is a hint of what the event knew, ``message_id`` the message that named it."""
 
     key: str
@@ -79,8 +80,7 @@ class EventObject:
     message_id: str | None = None
 
 
-@dataclass(frozen=True)
-class Skipped:
+class Skipped(Struct, frozen=True):
     """One thing that the event names and that is not converted; ``key`` is empty where it names none."""
 
     key: str
@@ -88,32 +88,28 @@ class Skipped:
     message_id: str | None = None
 
 
-@dataclass(frozen=True)
-class Sweep:
+class Sweep(Struct, frozen=True):
     """A listing to convert: keys under ``prefix`` (which lies under PREFIX), after ``start_after``."""
 
     prefix: str
     start_after: str | None = None
 
 
-@dataclass(frozen=True)
-class BatchJob:
+class BatchJob(Struct, frozen=True):
     """What an answer to S3 Batch Operations repeats of its question."""
 
     schema_version: str
     invocation_id: str
 
 
-@dataclass(frozen=True)
-class MapResults:
+class MapResults(Struct, frozen=True):
     """Where the results of a Distributed Map's batches are: in the object ``key`` of the output bucket, or here."""
 
     key: str | None = None
     inline: tuple[object, ...] = ()
 
 
-@dataclass(frozen=True)
-class Invocation:
+class Invocation(Struct, frozen=True):
     """What one event asks for.
 
     A *message* is one of SQS, or a task of S3 Batch Operations: what is answered one by one. ``objects`` holds every
@@ -141,8 +137,7 @@ def parse_event(event: object, key_map: KeyMap) -> Invocation:
     return _row_of(payload).read(payload, key_map)
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     kind: EventKind
     recognises: Callable[[Json], bool]
     read: Callable[[Json, KeyMap], Invocation]

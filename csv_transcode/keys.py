@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache, cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,8 +23,7 @@ COMPRESSION_SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst")
 _PLACEHOLDER: Final = re.compile(r"\{(output_prefix|stem|format)\}")
 
 
-@dataclass(frozen=True)
-class MappedKeys:
+class MappedKeys(Struct, frozen=True):
     """Everything that can stand in the output bucket for one source; ``outputs`` has an entry for every format."""
 
     relative: str
@@ -39,8 +39,7 @@ class MappedKeys:
         yield from (self.manifest, self.rejects, self.failed)
 
 
-@dataclass(frozen=True)
-class KeyTemplate:
+class KeyTemplate(Struct, frozen=True):
     """KEY_TEMPLATE, cut at ``{stem}``; no text of a key or a prefix is ever taken for a placeholder."""
 
     head_text: str
@@ -67,8 +66,7 @@ class KeyTemplate:
         return _filled(self.tail_text, output_prefix, format_name)
 
 
-@dataclass(frozen=True)
-class KeyMap:
+class KeyMap(Struct, frozen=True, dict=True):
     """The injective map from source keys to the keys of their outputs, and what is a source at all."""
 
     prefix: str

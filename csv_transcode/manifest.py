@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
 from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from csv_transcode.charsets import canonical_name
 from csv_transcode.errors import ConservationError, ManifestError
@@ -38,8 +40,7 @@ def fingerprint(settings: Settings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class SourceRef:
+class SourceRef(Struct, frozen=True):
     """The version of the source that was converted; ``version_id`` is None in a bucket without versions."""
 
     bucket: str
@@ -49,8 +50,7 @@ class SourceRef:
     size: int
 
 
-@dataclass(frozen=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """How the source's bytes were read."""
 
     compression: str | None = None
@@ -63,8 +63,7 @@ class Dialect:
     decimal_separator: str = "."
 
 
-@dataclass(frozen=True)
-class SchemaEntry:
+class SchemaEntry(Struct, frozen=True):
     """One column as the outputs have it; ``avro_type`` is the field's type in Avro's own JSON."""
 
     name: str
@@ -75,8 +74,7 @@ class SchemaEntry:
     ruled_out: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class RecordCounts:
+class RecordCounts(Struct, frozen=True):
     """Records, the header apart; ``read`` is the sum of the other two, or nothing is published."""
 
     read: int
@@ -84,8 +82,7 @@ class RecordCounts:
     rejected: int
 
 
-@dataclass(frozen=True)
-class OutputRef:
+class OutputRef(Struct, frozen=True):
     """One output object as it stands."""
 
     format: str
@@ -97,8 +94,7 @@ class OutputRef:
     rows: int
 
 
-@dataclass(frozen=True)
-class RejectsRef:
+class RejectsRef(Struct, frozen=True):
     """The object that lists the rejected records."""
 
     bucket: str
@@ -108,8 +104,7 @@ class RejectsRef:
     bytes: int
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """One manifest. A pending one claims the keys for an attempt, and has only source, fingerprint and attempt id."""
 
     state: str
@@ -321,12 +316,12 @@ def _field(described: dict[str, Any], name: str, types: tuple[type, ...], where:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can say
-    """Return dataclasses as dicts, all the way down; other values as they are."""
+    """Return structs as dicts, all the way down; other values as they are."""
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if not hasattr(type(value), "__dataclass_fields__"):
+    if not isinstance(value, Struct):
         return dict(value) if isinstance(value, Mapping) else value
-    return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    return {name: _plain(item) for name, item in asdict(value).items()}
 
 
 def _without_none(described: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
 
 from csv_transcode.errors import BackfillError, EventError
 from csv_transcode.payloads import BatchReport, read_as, read_json
@@ -35,8 +36,7 @@ _RECORDS: Final = ("read", "written", "rejected")
 _BYTES: Final = ("read", "parquet", "avro")
 
 
-@dataclass
-class Summary:
+class Summary(Struct):
     """What became of all files of a backfill; ``failed`` and ``deferred`` name the first of them, with the reason.
 
     Of a batch that did not end, every file counts as failed, or, where trying again may help, as deferred: some

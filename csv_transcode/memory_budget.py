@@ -6,8 +6,9 @@ is under way at a time. The figures are measured (ARCHITECTURE.md): upper estima
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
+
+from msgspec import Struct
 
 from csv_transcode.errors import LimitError, SettingsError
 
@@ -40,8 +41,7 @@ CACHE_BYTES_MAX: Final = 64 * MIB
 COMPRESSED: Final = (".gz", ".bz2", ".xz", ".zst")
 
 
-@dataclass(frozen=True)
-class MemoryBudget:
+class MemoryBudget(Struct, frozen=True):
     """How much there is, and what follows. ``conversions_bytes`` is what is left beside the process itself.
 
     ``threads`` decode, and as many write row groups; ``window`` stripes are in flight; ``workers`` objects.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import asdict
 
 from csv_transcode.formats.avro.schema import avro_names, field_type
 from csv_transcode.manifest import (

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import closing
-from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 import pyarrow as pa
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from csv_transcode.decode.evidence import ColumnEvidence
 from csv_transcode.decode.inference import TypeRules
@@ -60,8 +61,7 @@ class Target(Protocol):
         """Throw away what has been written."""
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """How a source is to be converted: all that decides bytes, and the limits."""
 
     formats: tuple[str, ...] = ("parquet", "avro")
@@ -71,8 +71,7 @@ class Plan:
     rules: TypeRules = field(default_factory=TypeRules)
 
 
-@dataclass(frozen=True)
-class Pools:
+class Pools(Struct, frozen=True):
     """The threads one source is converted with.
 
     ``decode`` runs parsing, typing and Avro encoding, ``encode`` writes row groups; no task waits for another.
@@ -88,8 +87,7 @@ class Pools:
         return replace(self, decode=deadline.bounding(self.decode), encode=deadline.bounding(self.encode))
 
 
-@dataclass(frozen=True)
-class Transcoded:
+class Transcoded(Struct, frozen=True):
     """What a conversion came to: every output has ``written`` rows, and all targets are finished.
 
     ``targets`` has one a format and, under REJECTS, that of the rejects, whose lines are ``reject_lines``: those of the
@@ -204,8 +202,7 @@ class _Scan:
         raise RejectedError(message, read=self.read, rejected=self.rejected, rejects=tuple(self._first.rejects))
 
 
-@dataclass(frozen=True)
-class _Decoded:
+class _Decoded(Struct, frozen=True):
     """What one stripe of ``count`` records has shown, and its part of the outputs.
 
     ``batch`` is None where the types do not fit it, or none were asked for. ``rejects`` count from the stripe's start.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,8 +16,7 @@ KEPT_MAX: Final = 1_000  # of a file's rejects, for its failure record
 KEPT_BYTES_MAX: Final = 4 << 20
 
 
-@dataclass(frozen=True)
-class Reject:
+class Reject(Struct, frozen=True):
     """One rejected record, or one line before the header.
 
     ``record`` counts from 1 after the header (0 is before it), ``line`` from 1; ``offset`` is that of ``raw`` in the

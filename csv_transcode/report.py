@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from csv_transcode.errors import FilesFailedError, RetryableError
 from csv_transcode.events import EventKind
@@ -47,8 +49,7 @@ _URGENCY: Final = (Outcome.FAILED, Outcome.DEFERRED, Outcome.CONVERTED, Outcome.
 _COUNTED: Final = (Outcome.CONVERTED, Outcome.SKIPPED, Outcome.FAILED, Outcome.DEFERRED)
 
 
-@dataclass(frozen=True)
-class ObjectResult:
+class ObjectResult(Struct, frozen=True):
     """What became of one object.
 
     ``records`` and ``outputs`` belong to conversions; ``error`` is what a failure came from, and ``retryable`` whether
@@ -78,14 +79,11 @@ class ObjectResult:
             described["records"] = _counts(self.records)
         described["seconds"] = round(self.seconds, SECONDS_DIGITS)
         if self.outputs:
-            described["outputs"] = [
-                {item.name: getattr(output, item.name) for item in fields(output)} for output in self.outputs
-            ]
+            described["outputs"] = [asdict(output) for output in self.outputs]
         return described
 
 
-@dataclass(frozen=True)
-class RunReport:
+class RunReport(Struct, frozen=True):
     """What became of all objects of one run; ``next`` is the key after which a run that was cut short goes on."""
 
     results: tuple[ObjectResult, ...]

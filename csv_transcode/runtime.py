@@ -12,9 +12,10 @@ import threading
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,8 +66,7 @@ def _group_limits(root: Path) -> Iterator[int]:
                         yield int((root / folder / path / file).read_text(encoding="ascii"))
 
 
-@dataclass(frozen=True)
-class Runtime:
+class Runtime(Struct, frozen=True):
     """Clock, sleep, randomness, threads and memory.
 
     ``clock`` gives monotonic seconds. ``token`` gives n random bytes as 2n hexadecimal digits. ``executor`` takes the

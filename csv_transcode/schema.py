@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +18,7 @@ SIMPLE_TYPES: Final = ("string", "int64", "double", "boolean", "date", "timestam
 _DECIMAL: Final = re.compile(r"decimal\((\d{1,2}),\s*(\d{1,2})\)")
 
 
-@dataclass(frozen=True)
-class ColumnType:
+class ColumnType(Struct, frozen=True):
     """One column's type: ``name`` is a word of contract section 4, the rest are its parameters."""
 
     name: str
@@ -59,8 +58,7 @@ class ColumnType:
         return types[self.name]
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(Struct, frozen=True):
     """One column as the outputs have it.
 
     ``spelling`` is what, beside the type, is needed to write the source's text again (contract section 4);
@@ -73,8 +71,7 @@ class Column:
     ruled_out: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class Schema:
+class Schema(Struct, frozen=True):
     """The columns of one object, in order."""
 
     columns: tuple[Column, ...]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from msgspec import Struct
 
 from csv_transcode.charsets import canonical_name
 from csv_transcode.keys import FORMATS, KEY_BYTES_MAX, KeyTemplate
@@ -100,8 +101,7 @@ class Template(_AsText):
         return None
 
 
-@dataclass(frozen=True)
-class WholeNumber:
+class WholeNumber(Struct, frozen=True):
     """An integer from ``least`` to ``most``, both allowed; None where the setting can be left to the program."""
 
     least: int
@@ -126,8 +126,7 @@ class WholeNumber:
         return f"must be a whole number from {self.least} to {self.most}"
 
 
-@dataclass(frozen=True)
-class Number:
+class Number(Struct, frozen=True):
     """A number from ``least`` to ``most``, both allowed."""
 
     least: float
@@ -167,8 +166,7 @@ class Flag:
         return None if isinstance(value, bool) else "must be True or False"
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One word of several."""
 
     options: tuple[str, ...]
@@ -264,8 +262,7 @@ class ColumnTypes:
     _allowed = 'must be a JSON object of column types, such as {"id": "int64", "price": "decimal(18,2)"}'
 
 
-@dataclass(frozen=True)
-class Character:
+class Character(Struct, frozen=True):
     """One ASCII character of the dialect; None where it is to be detected, and an empty text where there is none."""
 
     can_be_none: bool = False

@@ -11,6 +11,8 @@ import base64
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from csv_transcode.conversion import plan_of
 from csv_transcode.decode.records import Cuts
 from csv_transcode.settings import Settings
@@ -151,8 +153,8 @@ class Case:
     def plan(self) -> Plan:
         """Return how the product converts it, by its own settings; the cuts are the case's."""
         plan = plan_of(Settings.of("source-bucket", "target-bucket", **self.all_settings()))
-        cuts = replace(self.cuts, record_bytes_max=plan.reading.cuts.record_bytes_max)
-        return replace(plan, reading=replace(plan.reading, cuts=cuts))
+        cuts = structs.replace(self.cuts, record_bytes_max=plan.reading.cuts.record_bytes_max)
+        return structs.replace(plan, reading=structs.replace(plan.reading, cuts=cuts))
 
     def all_settings(self) -> dict[str, Any]:
         """Return the settings that it is converted under."""

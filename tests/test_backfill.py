@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from csv_transcode.backfill import Counts, Execution, Function, asked_of_machine, follow, machine_of, summary_of
 from csv_transcode.backfill_plan import (

@@ -8,10 +8,11 @@ import math
 import tempfile
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from csv_transcode.deadline import ANSWER_SHARE, RATE_BYTES_LEAST, REACTION_SECONDS, Deadline, Pace
 from csv_transcode.errors import DeadlineError, TooLongError

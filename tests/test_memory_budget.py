@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from csv_transcode.errors import LimitError, SettingsError
 from csv_transcode.memory_budget import MIB, PROCESS_BYTES, MemoryBudget

@@ -8,12 +8,12 @@ import logging
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from csv_transcode.report import Outcome
 from csv_transcode.telemetry import configure_logging, get_logger, log_event

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     import argparse
@@ -20,8 +21,7 @@ INTERRUPTED: Final = 130  # as shells have it: 128 and the signal's number
 UNREAD: Final = 141
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """What a verb gets: the options of its own parser, the environment's variables, a screen, clock and threads."""
 
     options: argparse.Namespace

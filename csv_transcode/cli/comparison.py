@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+from msgspec import Struct, field
 
 from csv_transcode.cli.rows import UnreadableError
 from csv_transcode.cli.spelling import Spelling
@@ -22,8 +22,7 @@ CELLS_SHOWN_MAX: Final = 10  # of the differing ones; all are counted
 TEXT_SHOWN_MAX: Final = 200
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(Struct, frozen=True):
     """What a column is to be: its names, type and spelling, as a manifest's schema has them."""
 
     name: str
@@ -32,8 +31,7 @@ class Column:
     spelling: Mapping[str, Any] | None = None
 
 
-@dataclass
-class Findings:
+class Findings(Struct):
     """What has been compared, and what differs: sentences, and the first cells."""
 
     records: int = 0

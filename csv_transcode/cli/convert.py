@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from csv_transcode.cli.call import FAILED, OK
 from csv_transcode.cli.description import described_source
@@ -171,8 +173,7 @@ def whole(report: RunReport) -> dict[str, Any]:
     return described if report.next is None else described | {"next": report.next}
 
 
-@dataclass(frozen=True)
-class _Written:
+class _Written(Struct, frozen=True):
     """What a conversion to local files came to."""
 
     name: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from csv_transcode.cli.call import FAILED, OK
 from csv_transcode.cli.convert import converted, whole

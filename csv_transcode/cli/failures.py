@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from csv_transcode.cli.listed_rejects import ListedReject
 from csv_transcode.commit import read_manifest
@@ -27,8 +28,7 @@ GONE: Final = "gone"  # the source
 STANDING: Final = (FAILED, CHANGED)
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """One ``_failed/`` record: why, and of which version, if that was known; ``state`` is what has come of it."""
 
     key: str

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from csv_transcode.errors import ManifestError
 from csv_transcode.rejects import PREAMBLE
@@ -21,8 +22,7 @@ class MismatchError(Exception):
     """The source's text is not what its rejects say."""
 
 
-@dataclass(frozen=True)
-class ListedReject:
+class ListedReject(Struct, frozen=True):
     """One line: ``raw`` is what was rejected, ``length`` its bytes at byte ``offset`` of the decoded source."""
 
     record: int

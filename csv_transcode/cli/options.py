@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from csv_transcode.errors import SettingsError
 from csv_transcode.settings import COLUMN_TYPES_BYTES_MAX, Settings, expected_owners, variables
@@ -56,8 +58,7 @@ def add_keys(parser: argparse.ArgumentParser) -> None:
     )
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """Conversions in S3 that a call is about: ``keys``, or all under the prefix of the settings."""
 
     settings: Settings

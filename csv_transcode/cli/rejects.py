@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import base64
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from csv_transcode.cli.call import FAILED, OK
 from csv_transcode.cli.failures import STANDING, failure_of
@@ -65,8 +67,7 @@ exit codes
 """
 
 
-@dataclass(frozen=True)
-class _Listed:
+class _Listed(Struct, frozen=True):
     """The rejects of one key; ``layout`` finds out, once it is asked for, what its source's records are."""
 
     key: str
@@ -143,7 +144,7 @@ def _list(found: Iterable[_Listed | _Named], call: Call, troubles: Troubles | No
 
 
 def _described(key: str, reject: ListedReject) -> dict[str, Any]:
-    described = {name: value for name, value in vars(reject).items() if name != "raw"}
+    described = {name: value for name, value in asdict(reject).items() if name != "raw"}
     try:
         return {"key": key} | described | {"raw": reject.raw.decode()}
     except UnicodeDecodeError:

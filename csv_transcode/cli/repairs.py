@@ -7,10 +7,12 @@ import io
 import json
 import shlex
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from csv_transcode.decode.dialect import Dialect
 from csv_transcode.errors import SettingsError
@@ -27,8 +29,7 @@ if TYPE_CHECKING:
 DEFAULTS: Final = Dialect()
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """What a source's records are: columns, dialect, and what is known of its types, in COLUMN_TYPES' words."""
 
     names: tuple[str, ...]
@@ -43,7 +44,7 @@ class Layout:
         names = tuple(entry.name for entry in manifest.schema)
         fine = {entry.name for entry in manifest.schema if "nanos" in json.dumps(entry.avro_type)}
         types = {entry.name: entry.type for entry in manifest.schema if entry.name not in fine}
-        return cls(names, Dialect(**vars(manifest.dialect)), types, bool(fine))
+        return cls(names, Dialect(**asdict(manifest.dialect)), types, bool(fine))
 
     @classmethod
     def of_head(cls, names: tuple[str, ...], dialect: Dialect, settings: Settings) -> Layout:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from csv_transcode.decode.evidence import ColumnEvidence
 from csv_transcode.decode.inference import ruled_out_each
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from csv_transcode.schema import Schema
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """What all of a source has shown.
 
     ``ruled_out`` has, for each column, every narrower type and the first record (from 1) that ended it; ``reasons``

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from csv_transcode.cli.call import FAILED, OK
 from csv_transcode.cli.comparison import Column, Comparison, Findings, RecordNumbers
@@ -74,8 +76,7 @@ exit codes
 """
 
 
-@dataclass
-class Verdict:
+class Verdict(Struct):
     """What became of one verification; ``reason`` says why there was none, ``note`` what else there is to know."""
 
     name: str
@@ -382,7 +383,7 @@ class _Verification:
         assert manifest.dialect is not None  # noqa: S101 -- a committed one has them
         assert manifest.records is not None  # noqa: S101
         columns = tuple(Column(entry.name, entry.avro_name, entry.type, entry.spelling) for entry in manifest.schema)
-        comparing = _Comparing(Dialect(**vars(manifest.dialect)), columns, plan_of(self._settings).reading.limits)
+        comparing = _Comparing(Dialect(**asdict(manifest.dialect)), columns, plan_of(self._settings).reading.limits)
         try:
             manifest.check_counts()
         except ConservationError as error:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +54,7 @@ ALPHABETS: Final = (
 _VOWELS: Final = frozenset("aeiouyæœøı")
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """What speaks for the first of two readings, on ``words`` different words in which they differ.
 
     ``outside`` is the count of words, as a share of these, that are not in the alphabet which holds most of the first

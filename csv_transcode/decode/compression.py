@@ -15,10 +15,10 @@ import io
 import itertools
 import lzma
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
+from msgspec import Struct
 
 from csv_transcode.errors import CompressionError, LimitError
 
@@ -55,8 +55,7 @@ XZ_MEMORY_BYTES_MAX: Final = 128 * MIB  # xz -9 takes 65 MiB; zstd's window has 
 RATIO_FREE_BYTES: Final = 16 * MIB  # so little is no bomb, whatever its ratio
 
 
-@dataclass(frozen=True)
-class DecompressionLimits:
+class DecompressionLimits(Struct, frozen=True):
     """The most that a source may decompress to: ``bytes_max`` in all, and ``ratio_max`` times what has been read.
 
     The ratio counts once more than RATIO_FREE_BYTES have come out.
@@ -183,8 +182,7 @@ class _GzipMember:
         return self._inflate.decompress(data or self._inflate.unconsumed_tail, max_length)
 
 
-@dataclass(frozen=True)
-class _Format:
+class _Format(Struct, frozen=True):
     """A compression of members one behind the other, with the zero bytes that may stand between and behind them."""
 
     begin: Callable[[], _Member]

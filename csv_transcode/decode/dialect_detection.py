@@ -8,10 +8,10 @@ column. What makes the whole sample regular is never turned down for what does n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from msgspec import Struct
 
 from csv_transcode.decode.dialect import Dialect
 from csv_transcode.decode.record_shapes import MALFORMED, Quoting, Sample
@@ -56,8 +56,7 @@ ONE_COLUMN_SHARE_MAX: Final = 0.45  # of records may hold a delimiter that stand
 DEFAULT: Final = Quoting()
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(Struct, frozen=True):
     """What the settings say; None is to be detected. ``quote_char`` "" is none."""
 
     delimiter: str | None = None
@@ -66,8 +65,7 @@ class Given:
     header: bool | None = True
 
 
-@dataclass(frozen=True)
-class Detected:
+class Detected(Struct, frozen=True):
     """``start`` is the byte of the sample where the header record begins, 0 where only blank lines precede it.
 
     ``confidence`` is the share of the sample's bytes in records that fit the dialect.

@@ -10,8 +10,9 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from csv_transcode.charsets import canonical_name
 from csv_transcode.decode import legacy_encodings, punctuation
@@ -42,8 +43,7 @@ _NUL_SHARE_LEAST: Final = 0.05  # enough where line ends are among them
 _PLAIN_CONTROLS: Final = "\t\n\r"
 
 
-@dataclass(frozen=True)
-class Encoding:
+class Encoding(Struct, frozen=True):
     """A source's encoding, in Python's own spelling, and how many bytes of byte-order mark it begins with."""
 
     name: str
@@ -164,8 +164,7 @@ _NOT_VALID: Final = re.compile("[\udc80-\udcff]")  # what surrogateescape makes 
 _LINE_END: Final = re.compile("\r\n|\n|\r")
 
 
-@dataclass(frozen=True)
-class _Damage:
+class _Damage(Struct, frozen=True):
     """How much of a sample is UTF-8: characters of several bytes, bytes that are of none, lines that hold such."""
 
     valid: int

@@ -7,8 +7,10 @@ is associative, so blocks may be observed apart, in any sizes, and still name th
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -23,8 +25,7 @@ NEVER: Final = sys.maxsize  # no record has shown it
 Merged = TypeVar("Merged", bound="Evidence")
 
 
-@dataclass(frozen=True)
-class Uniform:
+class Uniform(Struct, frozen=True):
     """Whether one attribute (a scale, a spelling) is the same in all values that have it.
 
     ``value`` is that of the record ``first``; ``differs`` is the first record with another one.
@@ -58,8 +59,7 @@ class Uniform:
 NOTHING_YET: Final = Uniform()
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """Base: every field is a first record (an int, NEVER where there is none), or an evidence that merges itself.
 
     Fields that show nothing share one default, and are passed on as they are: a stripe of a thousand columns merges as
@@ -68,19 +68,18 @@ class Evidence:
 
     def shifted(self, records: int) -> Self:
         """Return the same, ``records`` further down."""
-        return type(self)(*(_shifted(getattr(self, name), records) for name in self.__dataclass_fields__))
+        return type(self)(*(_shifted(getattr(self, name), records) for name in self.__struct_fields__))
 
     def renumbered(self, numbers: Numbers) -> Self:
         """Return the same, record i of it being record ``numbers[i]``."""
-        return type(self)(*(_renumbered(getattr(self, name), numbers) for name in self.__dataclass_fields__))
+        return type(self)(*(_renumbered(getattr(self, name), numbers) for name in self.__struct_fields__))
 
     def merged(self, later: Self) -> Self:
         """Return what this and then ``later`` have shown."""
-        return type(self)(*(_merged(getattr(self, name), getattr(later, name)) for name in self.__dataclass_fields__))
+        return type(self)(*(_merged(getattr(self, name), getattr(later, name)) for name in self.__struct_fields__))
 
 
-@dataclass(frozen=True)
-class Digits:
+class Digits(Struct, frozen=True):
     """The largest count of something so far; merging takes the larger."""
 
     most: int = 0
@@ -101,8 +100,7 @@ class Digits:
 NO_DIGITS: Final = Digits()
 
 
-@dataclass(frozen=True)
-class NumberEvidence(Evidence):
+class NumberEvidence(Evidence, frozen=True):
     """What rules doubles and decimals in or out; each field is the first record that shows it."""
 
     unfit: int = NEVER  # is no number of contract section 4
@@ -122,8 +120,7 @@ class NumberEvidence(Evidence):
     digits: Digits = NO_DIGITS  # of the widest number without exponent
 
 
-@dataclass(frozen=True)
-class TimestampEvidence(Evidence):
+class TimestampEvidence(Evidence, frozen=True):
     """What rules timestamps in or out."""
 
     unfit: int = NEVER
@@ -132,8 +129,7 @@ class TimestampEvidence(Evidence):
     spelling: Uniform = NOTHING_YET  # (separator, seconds, zone)
 
 
-@dataclass(frozen=True)
-class BooleanEvidence(Evidence):
+class BooleanEvidence(Evidence, frozen=True):
     """What rules booleans in or out."""
 
     unfit: int = NEVER
@@ -146,8 +142,7 @@ NO_BOOLEAN: Final = BooleanEvidence()
 _SHOW_NOTHING: Final = frozenset(map(id, (NOTHING_YET, NO_DIGITS, NO_NUMBER, NO_TIMESTAMP, NO_BOOLEAN)))
 
 
-@dataclass(frozen=True)
-class ColumnEvidence(Evidence):
+class ColumnEvidence(Evidence, frozen=True):
     """All that is known of one column."""
 
     value: int = NEVER  # the first that is neither null nor empty

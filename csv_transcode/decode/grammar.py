@@ -9,9 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final
+
+from msgspec import Struct
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
@@ -46,8 +47,7 @@ def is_int64(text: str) -> bool:
     )
 
 
-@dataclass(frozen=True)
-class Number:
+class Number(Struct, frozen=True):
     """An ordinary number's spelling."""
 
     negative: bool
@@ -118,8 +118,7 @@ def is_date(text: str) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class Timestamp:
+class Timestamp(Struct, frozen=True):
     """A timestamp's spelling and, in nanoseconds since 1970, its value as if it were UTC."""
 
     separator: str

@@ -7,8 +7,9 @@ of plain strings costs nothing after its first value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
 
 from csv_transcode.decode import booleans, integers, moments, numbers
 from csv_transcode.decode.evidence import NEVER, BooleanEvidence, ColumnEvidence, NumberEvidence, TimestampEvidence
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 STRING: Final = ColumnType("string")
 
 
-@dataclass(frozen=True)
-class TypeRules:
+class TypeRules(Struct, frozen=True):
     """The settings that decide types.
 
     ``decimals`` is ``DECIMALS=decimal``, ``nanoseconds`` is ``NANOSECONDS``, ``strings_only`` is ``TYPES=string``,
@@ -47,16 +47,14 @@ class TypeRules:
         return texts.with_decimal_point() if self.decimal_comma else texts
 
 
-@dataclass(frozen=True)
-class Observation:
+class Observation(Struct, frozen=True):
     """What one column of one batch shows, and its non-empty values where they were cast on the way."""
 
     evidence: ColumnEvidence
     cast: pa.Array[Any] | None = None
 
 
-@dataclass(frozen=True)
-class Ruling:
+class Ruling(Struct, frozen=True):
     """The first record that rules each candidate out, NEVER where it holds."""
 
     int64: int

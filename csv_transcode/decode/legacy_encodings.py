@@ -20,10 +20,12 @@ import codecs
 import itertools
 import re
 import unicodedata
-from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from csv_transcode.decode import alphabets
 
@@ -81,16 +83,14 @@ _FRAMES: Final = range(0x2500, 0x2600)
 _FIRST_CJK: Final = 0x2E80
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The encoding that the evidence is for (None: for none), and else what it was, for people."""
 
     encoding: str | None
     reason: str
 
 
-@dataclass(frozen=True)
-class _Reading:
+class _Reading(Struct, frozen=True):
     """One text that the sample can be, the first encoding that gives it, and what speaks for it."""
 
     encoding: str

@@ -6,11 +6,11 @@ no number) one by one, by grammar.py. Either way the same first records come out
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
+from msgspec.structs import replace
 
 from csv_transcode import kernels
 from csv_transcode.decode import arrays, grammar
@@ -266,7 +266,7 @@ def _of_shape(shape: Shape, record: int) -> NumberEvidence:
     kind, *flags = shape
     if isinstance(kind, str):
         spelling = Uniform(flags[0], record)
-        return replace(NumberEvidence(special=record), **{"nan": spelling} if kind == "nan" else {"infinity": spelling})  # type: ignore[arg-type]
+        return replace(NumberEvidence(special=record), **{"nan": spelling} if kind == "nan" else {"infinity": spelling})
     exact, negative_zero = flags
     return _of_number(kind, exact=bool(exact), negative_zero=bool(negative_zero), record=record)
 

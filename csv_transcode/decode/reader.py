@@ -11,11 +11,12 @@ for stripe in head.stripes(decoder):        in order, one thread
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from csv_transcode import kernels
 from csv_transcode.decode import arrays, casts, compression, dialect_detection, encoding, inference, strict
@@ -48,8 +49,7 @@ if TYPE_CHECKING:
     Numbers = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """How sources are to be read: what is given wins over what is found (None is to be found).
 
     ``columns_room`` is how many columns there is memory for, where that is known.
@@ -66,8 +66,7 @@ class Reading:
     rejected_ratio_max: float = 0.1
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(Struct, frozen=True):
     """What a file's first bytes say: dialect, header, column names, and where its records begin.
 
     ``header`` holds the names as the file has them (empty where it has no header), ``names`` those of the columns.
@@ -232,8 +231,7 @@ def _header(first: strict.ScannedRecord, buffer: bytes) -> list[str]:
 TYPE: Final = "type"
 
 
-@dataclass(frozen=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """One stripe's good records as strings; ``rejects`` are the others, counted from the stripe's start.
 
     ``numbers`` are those of the good records among all ``count`` (from 0), or None where all are good.
@@ -246,8 +244,7 @@ class Parsed:
     blocks: tuple[tuple[Block, ParsedBlock], ...]
 
 
-@dataclass(frozen=True)
-class Observed:
+class Observed(Struct, frozen=True):
     """One stripe's strings, and what they show: per column its non-empty values and the observation.
 
     ``count`` is that of all its records, of which ``rejects`` (counted from the stripe's start) are no part of the

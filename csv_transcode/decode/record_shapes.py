@@ -9,11 +9,11 @@ of a sample whose quotes are in place (plain.py), else the lines without a quote
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from csv_transcode.decode.plain import are_in_place, quotes_in_place
 
@@ -37,8 +37,7 @@ class Quoting(NamedTuple):
     escape: str = ""
 
 
-@dataclass(frozen=True)
-class Shapes:
+class Shapes(Struct, frozen=True):
     """The records of a sample, in order: ``[start, end)``, line end included, and fields.
 
     ``width`` is 0 for a blank line and MALFORMED where the line cannot be read.

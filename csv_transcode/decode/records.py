@@ -9,10 +9,10 @@ takes out those that are none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from msgspec import Struct
 
 from csv_transcode.decode.plain import LINE_ENDS, count_of, is_plain, line_count, record_edges
 from csv_transcode.decode.sift import Block, flaws_of
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 STRIPE_BYTES: Final = 4 << 20
 
 
-@dataclass(frozen=True)
-class Cuts:
+class Cuts(Struct, frozen=True):
     """Where a source is cut. ``stripe_bytes`` decides the outputs' bytes and is constant but in tests; the rest not.
 
     ``block_bytes``: how much is parsed in one go, at most one stripe. ``record_bytes_max``: the longest record.
@@ -41,8 +40,7 @@ class Cuts:
     record_bytes_max: int = 8 << 20
 
 
-@dataclass(frozen=True)
-class Stripe:
+class Stripe(Struct, frozen=True):
     """The blocks of one stripe, in order; there is at least one."""
 
     index: int

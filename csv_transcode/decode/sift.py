@@ -8,10 +8,11 @@ that ends a record as LF.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from csv_transcode.decode import strict
 from csv_transcode.decode.plain import CR, LF, line_count, line_ends, positions, record_edges
@@ -32,8 +33,7 @@ FIELD_COUNT: Final = "field_count"
 WINDOW_BYTES: Final = 1 << 12
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Struct, frozen=True):
     """Whole records: ``data``, which begins at byte ``offset`` and on line ``line`` (from 1) of the decoded source.
 
     ``quoted`` says that it holds quotes. ``boundaries`` are None where the block is plain: Arrow may parse it as it is.
@@ -81,8 +81,7 @@ class Block:
         return replace(self, has_blanks=False)
 
 
-@dataclass(frozen=True)
-class FlawedRecord:
+class FlawedRecord(Struct, frozen=True):
     """A record that is rejected: its number in the block (from 0), and where it stands in the block's data."""
 
     number: int
@@ -91,8 +90,7 @@ class FlawedRecord:
     flaw: Flaw
 
 
-@dataclass(frozen=True)
-class Sifted:
+class Sifted(Struct, frozen=True):
     """A block taken apart: ``clean`` holds its good records, ``flawed`` the others, in order.
 
     ``numbers`` are those of the good records among all ``count`` of the block, ``starts`` and ``ends`` their places in

@@ -8,9 +8,10 @@ character, it acts inside quotes only, and what follows it is literal.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +23,7 @@ BARE_QUOTE: Final = "a quote inside an unquoted field; expected a delimiter or a
 TEXT_AFTER_QUOTE: Final = "text after a closing quote; expected a delimiter or a line end"
 
 
-@dataclass(frozen=True)
-class ScannedRecord:
+class ScannedRecord(Struct, frozen=True):
     """One record: ``fields`` as raw bytes, unquoted and undoubled; ``quoted`` whether each was quoted.
 
     It stands at ``data[start:end]``, line end included; a blank line has no fields.
@@ -47,8 +47,7 @@ class Broken(Exception):  # noqa: N818 -- what becomes of the record is for the 
         self.at, self.detail = at, detail
 
 
-@dataclass(frozen=True)
-class _Syntax:
+class _Syntax(Struct, frozen=True):
     """A dialect as bytes and patterns."""
 
     delimiter: bytes

@@ -7,11 +7,11 @@ because a damaged header must not be taken for a title and the first record for 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from msgspec import Struct
 
 from csv_transcode.decode.record_shapes import Quoting, RecordReader, Sample, Shapes, read_shapes
 
@@ -40,8 +40,7 @@ _MOMENT: Final = re.compile(rb"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ]\d{1,2}:\d\
 _RIVALS: Final = re.compile(rb"[,;\t|]")
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Struct, frozen=True):
     """A sample read as a table: its header is the record ``header`` of ``shapes``, at byte ``start``.
 
     ``kept`` is the share of the sample's bytes that is neither preamble nor in records that do not fit, ``matched``

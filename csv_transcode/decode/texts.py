@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct
 
 from csv_transcode import kernels
 from csv_transcode.decode import arrays
@@ -24,8 +24,7 @@ _COMMA_FOR_POINT = bytes.maketrans(b",.", b".,")
 SLICE_VALUES = 4096  # how many values become Python objects at a time where values are looked at one by one
 
 
-@dataclass(frozen=True)
-class Texts:
+class Texts(Struct, frozen=True, dict=True):
     """The values of a string column that are neither null nor empty.
 
     ``array`` holds them (n values, no nulls, all longer than 0), ``records`` their indices in the batch (ascending),

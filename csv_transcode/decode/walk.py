@@ -11,10 +11,10 @@ never closed is found out where the longest record would end, and does not take 
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from msgspec import Struct, field
 
 from csv_transcode.decode import strict
 from csv_transcode.decode.plain import LINE_ENDS, line_ends, positions, quotes_in_place
@@ -49,16 +49,14 @@ class BeyondReachError(Exception):
         self.at, self.length = at, length
 
 
-@dataclass(frozen=True)
-class Flaw:
+class Flaw(Struct, frozen=True):
     """Why a record is rejected: the word for it (contract section 5), and what was found and expected."""
 
     reason: str
     detail: str
 
 
-@dataclass(frozen=True)
-class Boundaries:
+class Boundaries(Struct, frozen=True):
     """The records of some bytes: the first begins at 0, each where the one before ends, at ``ends``.
 
     ``flaws`` are those of the records that are none, each one line, by index.

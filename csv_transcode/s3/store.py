@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from copy import copy
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, overload
 from urllib.parse import quote
+
+from msgspec import Struct, field
 
 from csv_transcode.errors import ConflictError, PreconditionFailedError
 from csv_transcode.s3.delays import full_jitter
@@ -35,8 +36,7 @@ READ_BYTES: Final = 1 << 20
 ARCHIVES: Final = ("GLACIER", "DEEP_ARCHIVE")  # GLACIER_IR is read like any other
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """What must hold at a key for an upload to become its object."""
 
     if_match: str | None = None
@@ -63,8 +63,7 @@ class Condition:
         return _given(IfMatch=_quoted(self.if_match), IfNoneMatch=self.if_none_match)
 
 
-@dataclass(frozen=True)
-class ListedObject:
+class ListedObject(Struct, frozen=True):
     """One object of a listing."""
 
     key: str
@@ -80,16 +79,14 @@ class ListedObject:
         return self.storage_class in ARCHIVES and not self.is_restored
 
 
-@dataclass(frozen=True)
-class ListedUpload:
+class ListedUpload(Struct, frozen=True):
     """One multipart upload that has been neither completed nor aborted."""
 
     key: str
     upload_id: str
 
 
-@dataclass(frozen=True)
-class StoredObject:
+class StoredObject(Struct, frozen=True):
     """An object as it stands; ``size`` is None where S3 did not say, and ``version_id`` where versions are not kept."""
 
     etag: str
@@ -98,8 +95,7 @@ class StoredObject:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class GotObject:
+class GotObject(Struct, frozen=True):
     """The answer to a GET: ``content_length`` bytes of an object of ``size`` bytes, beginning at byte ``start``.
 
     ``body`` belongs to the caller, who closes it.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from msgspec import Struct
 
 from csv_transcode.s3.translation import asks_for_fewer
 from csv_transcode.telemetry import get_logger, log_event
@@ -84,8 +85,7 @@ def log_requests(client: S3Client, clock: Callable[[], float]) -> None:
         client.meta.events.register(name, handler, unique_id=f"{_LOGGED}-{name}")
 
 
-@dataclass
-class _Asked:
+class _Asked(Struct):
     """One request with all its repetitions, from when it is asked for."""
 
     bucket: str | None

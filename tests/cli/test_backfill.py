@@ -6,13 +6,14 @@ import io
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, EndpointConnectionError
+from msgspec.structs import replace
 
 from csv_transcode.aws.backfills import Backfills, make_client
 from csv_transcode.cli.backfill import backfill

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from csv_transcode.decode.compression import DecompressionLimits
 from csv_transcode.decode.dialect_detection import Given

@@ -18,13 +18,13 @@ in Python, all of this needs a little-endian processor.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from msgspec import Struct
 
 from csv_transcode import kernels
 from csv_transcode.errors import FrameError
@@ -58,8 +58,7 @@ Array: TypeAlias = "pa.Array[Any]"
 Numbers: TypeAlias = npt.NDArray[np.number[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """The cells of one column, each of ``width`` bytes, or of ``widths`` and at most ``width``.
 
     ``parts`` are ``(offset, array)``: element i of the array lies ``offset`` bytes into cell i. The last part may reach
@@ -83,8 +82,7 @@ class Cell:
         return values if len(self.parts) == 1 and values.dtype.kind == "u" else None  # type: ignore[return-value]
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """The bytes of the strings of one column, without their lengths.
 
     ``arrays`` are Arrow binary arrays, together of one element a row, with ``lengths``, at most ``longest``. Where

@@ -6,10 +6,10 @@ Levels are stated: the bytes depend on them. Every call makes its own compressor
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import pyarrow as pa
+from msgspec import Struct
 
 from csv_transcode.errors import SettingsError
 
@@ -54,8 +54,7 @@ def codec(name: str, is_available: Callable[[str], bool] = _arrow_has) -> Codec:
     return there[name]
 
 
-@dataclass(frozen=True, slots=True)
-class _Null:
+class _Null(Struct, frozen=True):
     name: str = "null"
     needs: str | None = None
 
@@ -63,8 +62,7 @@ class _Null:
         return payload
 
 
-@dataclass(frozen=True, slots=True)
-class _Deflate:
+class _Deflate(Struct, frozen=True):
     name: str = "deflate"
     needs: str | None = None
 
@@ -73,8 +71,7 @@ class _Deflate:
         return compressor.compress(payload) + compressor.flush()
 
 
-@dataclass(frozen=True, slots=True)
-class _Snappy:
+class _Snappy(Struct, frozen=True):
     """Raw snappy, and behind it the CRC32 of the uncompressed records, highest byte first."""
 
     name: str = "snappy"
@@ -85,8 +82,7 @@ class _Snappy:
         return b"".join((pa.Codec("snappy").compress(payload), checksum))
 
 
-@dataclass(frozen=True, slots=True)
-class _Zstandard:
+class _Zstandard(Struct, frozen=True):
     name: str = "zstandard"
     needs: str | None = "zstd"
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from msgspec import Struct
 
 from csv_transcode.formats.avro.codecs import codec
 from csv_transcode.formats.avro.encoder import RecordEncoder
@@ -38,16 +38,14 @@ MAGIC: Final = b"Obj\x01"
 SYNC_BYTES: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class AvroBlock:
+class AvroBlock(Struct, frozen=True):
     """Some records, compressed."""
 
     record_count: int
     payload: Payload
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedBatch:
+class EncodedBatch(Struct, frozen=True):
     """The Avro blocks of one record batch, in order."""
 
     blocks: tuple[AvroBlock, ...]
@@ -58,8 +56,7 @@ class EncodedBatch:
         return sum(block.record_count for block in self.blocks)
 
 
-@dataclass(frozen=True, slots=True)
-class AvroEncoder:
+class AvroEncoder(Struct, frozen=True):
     """Record batches of one schema → Avro blocks. It has no state, and threads may share it."""
 
     schema_json: str

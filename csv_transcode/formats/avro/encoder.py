@@ -16,10 +16,10 @@ constant size, no local timestamps and no say in where blocks end. This takes 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+from msgspec import Struct
 
 from csv_transcode import kernels
 from csv_transcode.errors import FrameError
@@ -38,8 +38,7 @@ CHUNK_WORK_BYTES_MAX: Final = 48 << 20  # beside the text itself
 _CELL_WORK_BYTES: Final = 40  # of one cell: a view, and its place in the matrix
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
+class _Column(Struct, frozen=True):
     """How one column is encoded: in Arrow's ``given`` type it comes, in ``stored`` it is written."""
 
     name: str
@@ -72,8 +71,7 @@ class _Column:
             raise FrameError(message) from error
 
 
-@dataclass(frozen=True, slots=True)
-class RecordEncoder:
+class RecordEncoder(Struct, frozen=True):
     """Encodes batches of one schema; it has no state, and threads may share it.
 
     Rows are encoded in chunks of at most ``chunk_rows``, so that the work space is bounded: for text it is the text's

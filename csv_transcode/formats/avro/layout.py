@@ -23,13 +23,13 @@ parts must be made contiguous first, by a mask (30 to 60 ns a record); a view co
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from msgspec import Struct, field
 
 from csv_transcode import kernels
 from csv_transcode.formats.avro.cells import SPILL_BYTES_MAX, Cell, Text, in_place
@@ -48,16 +48,14 @@ VIEW_CONTENT_BYTES_MAX: Final = VIEW_BYTES - VIEW_CONTENT_AT
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedRows:
+class EncodedRows(Struct, frozen=True):
     """Records in Avro's binary encoding, one after the other; record i ends before byte ``ends[i]``."""
 
     payload: pa.Buffer
     ends: npt.NDArray[np.int64]
 
 
-@dataclass(slots=True)
-class Run:
+class Run(Struct):
     """Neighbouring cells that leave no gap: their width is fixed, but for the last, where it may be ``widths``."""
 
     cells: list[Cell] = field(default_factory=list)

@@ -13,11 +13,11 @@ varint's bytes. `_spread` moves all groups to their bytes at once, by halves:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 Integers: TypeAlias = npt.NDArray[np.integer[Any]]
 Words: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
@@ -50,8 +50,7 @@ def word_type(width: int) -> np.dtype[np.unsignedinteger[Any]]:
     return _WORD_TYPES[width - 1]
 
 
-@dataclass(frozen=True, slots=True)
-class Varints:
+class Varints(Struct, frozen=True):
     """The varints of a column.
 
     Row i is the first ``widths[i]`` bytes (``width`` where ``widths`` is None) of ``low[i]``, then ``high[i]``, each
