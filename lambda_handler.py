@@ -14,6 +14,7 @@ from csv_transcode.deadline import Deadline
 from csv_transcode.errors import RetryableError, TranscodeError
 from csv_transcode.events import parse_event
 from csv_transcode.report import accounted, answer
+from csv_transcode.runtime import uncollected
 from csv_transcode.settings import COLUMN_TYPES_BYTES_MAX, Settings, expected_owners, variables
 from csv_transcode.telemetry import LinesOnly, log_event
 
@@ -131,11 +132,12 @@ class LambdaFunction:
         cause = tuple(self._environ.get(name) for name in (*variables(), *_CLIENT_VARIABLES))
         if self._built is None or self._built[0] != cause:
             self._discard()
-            settings = Settings.from_mapping(self._environ, self._fetch)
-            logger = self._telemetry().configure(settings.log_level)
-            for warning in settings.warnings:
-                log_event(logger, logging.WARNING, "settings.doubtful", warning=warning)
-            self._built = (cause, self._build(settings), logger)
+            with uncollected():
+                settings = Settings.from_mapping(self._environ, self._fetch)
+                logger = self._telemetry().configure(settings.log_level)
+                for warning in settings.warnings:
+                    log_event(logger, logging.WARNING, "settings.doubtful", warning=warning)
+                self._built = (cause, self._build(settings), logger)
         return self._built[1:]
 
     def _discard(self) -> None:

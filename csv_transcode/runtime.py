@@ -6,12 +6,13 @@ is, so that a simulation can replace them all and run the product itself.
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import threading
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -47,6 +48,22 @@ def resident_bytes() -> int:
     with suppress(OSError, ValueError, IndexError):
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Do without garbage collection in a block that makes what stays: classes, functions, clients.
+
+    Every few hundred objects that it makes, the collector looks through all that there are, and finds nothing: a
+    tenth of a cold start. Reference counting goes on.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _machine_bytes() -> int:

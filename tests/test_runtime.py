@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import mmap
 import sys
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from csv_transcode.runtime import Runtime, memory_bytes, resident_bytes
+from csv_transcode.runtime import Runtime, memory_bytes, resident_bytes, uncollected
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,3 +59,16 @@ def test_what_is_in_use_grows_with_what_is_held() -> None:
     with mmap.mmap(-1, 64 * MIB) as held:  # from the system, and not from memory that was given back and kept
         held.write(b"x" * len(held))
         assert before + 48 * MIB < resident_bytes() < Runtime().memory_bytes()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_nothing_is_collected_where_all_of_it_stays(*, enabled: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(KeyError), uncollected():  # noqa: PT012 - that it ends an error, too, is what is asked
+            assert not gc.isenabled()
+            raise KeyError
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()

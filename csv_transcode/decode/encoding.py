@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from csv_transcode.charsets import canonical_name
-from csv_transcode.decode import legacy_encodings, punctuation
 from csv_transcode.errors import EncodingError
 
 if TYPE_CHECKING:
@@ -199,6 +198,9 @@ def _by_evidence(sample: bytes, invalid_lines_most: float, *, whole: bool, heade
     damage = _Damage.of(sample, whole=whole)
     if damage.invalid == 0 or damage.valid > damage.invalid:
         return UTF8
+    # Hardly any file needs them, and every start would wait for their tables (10 ms).
+    from csv_transcode.decode import legacy_encodings, punctuation  # noqa: PLC0415
+
     if whole and damage.valid == 0 and punctuation.is_of_windows(sample):
         return punctuation.WINDOWS
     verdict = legacy_encodings.judge(sample, whole=whole)
