@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -111,6 +112,11 @@ class LambdaFunction:
         finally:
             self._telemetry().measure(results)
 
+    def prepare(self) -> None:
+        """Set up before the first event; whatever keeps that from being done, the first event's sender is told."""
+        with suppress(Exception):
+            self._processor()
+
     def _answer(self, event: object, context: object, results: list[ObjectResult]) -> dict[str, Any]:
         """Answer, and leave in ``results`` what is known of the objects, however this ends."""
         processor, logger = self._processor()
@@ -166,12 +172,18 @@ def _fetch(url: str) -> bytes:
 
 
 def _telemetry() -> Telemetry:
+    if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:  # as Lambda sets; nobody else reads metrics from a log
+        return LinesOnly()
     from csv_transcode.powertools import Powertools  # noqa: PLC0415 - as above; importing it imports botocore
 
     return Powertools(os.environ)
 
 
 _FUNCTION: Final = LambdaFunction(os.environ, _build, _fetch, _telemetry)
+if "AWS_LAMBDA_RUNTIME_API" in os.environ:
+    # Lambda starts a function before it has an event, with all of a processor whatever its memory, and with provisioned
+    # concurrency long before: what is done now, no sender waits for.
+    _FUNCTION.prepare()
 
 
 def _deadline(context: object) -> Deadline:

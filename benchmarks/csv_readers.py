@@ -8,9 +8,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-from contextlib import redirect_stdout
 from dataclasses import dataclass
-from io import BytesIO, StringIO
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import duckdb
@@ -324,8 +323,7 @@ class Ours:
         os.environ.update(dialect)
         key = f"in/{path.name}"
         self._s3.put_object(Bucket=_INPUT, Key=key, Body=path.read_bytes())
-        with redirect_stdout(StringIO()):  # where CloudWatch reads metrics from
-            result = lambda_handler({"keys": [key], "force": True}, None)["results"][0]
+        result = lambda_handler({"keys": [key], "force": True}, None)["results"][0]
         self._s3.delete_object(Bucket=_INPUT, Key=key)
         if result["outcome"] != "converted":
             return Refusal(result["reason"])

@@ -67,6 +67,7 @@ def ours(job: Job) -> Conversion:
         "INPUT_BUCKET": job.input_bucket,
         "OUTPUT_BUCKET": job.output_bucket,
         "OUTPUT_PREFIX": job.output_prefix,
+        "AWS_LAMBDA_FUNCTION_NAME": Context.function_name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(FUNCTION_MEMORY_MB),
     }
     from lambda_handler import lambda_handler  # noqa: PLC0415

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -440,3 +441,44 @@ def test_a_doubtful_setting_is_logged_once(lines: list[dict[str, Any]]) -> None:
 def test_importing_the_handler_imports_nothing_heavy(name: str) -> None:
     code = f"import lambda_handler, sys; sys.exit({name!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_what_is_prepared_is_not_built_again() -> None:
+    run = function()
+    run.function.prepare()
+    assert len(run.built) == 1
+    run({})
+    assert len(run.built) == 1
+
+
+def test_what_could_not_be_prepared_is_told_to_the_first_event_and_tried_again() -> None:
+    def failing(_: str) -> bytes:
+        raise errors.pop() if errors else RetryableStoreError("slow down")
+
+    errors: list[Exception] = [OSError("no network yet")]
+    run = LambdaFunction(ENVIRON | {"COLUMN_TYPES": "s3://conf/types.json"}, function()._build, failing)
+    run.prepare()
+    assert errors == []
+    with pytest.raises(RetryableError, match="slow down"):
+        run({}, None)
+
+
+@pytest.mark.parametrize(
+    ("environ", "ready", "metrics"),
+    [
+        ({}, False, False),
+        ({"AWS_LAMBDA_FUNCTION_NAME": "f"}, False, True),
+        ({"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"}, True, True),
+        ({"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1", "INPUT_BUCKET": "Not A Bucket"}, False, False),
+    ],
+)
+def test_lambda_s_own_variables_decide_what_is_done_at_the_start_and_what_is_measured(
+    environ: dict[str, str], *, ready: bool, metrics: bool
+) -> None:
+    code = (
+        "import lambda_handler as h, sys; started = 's3_data_processor' in sys.modules;"
+        "h._FUNCTION._telemetry(); print([started, 'aws_lambda_powertools' in sys.modules])"
+    )
+    whole = {"AWS_DEFAULT_REGION": "eu-west-1", "PATH": os.environ["PATH"], **ENVIRON, **environ}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=whole, check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout.lower()) == [ready, metrics]

@@ -235,7 +235,12 @@ def test_off_no_span_is_made_even_where_there_is_somebody_to_tell(s3: S3Client, 
     assert spans.all() == ()
 
 
-FUNCTION: Final = "import lambda_handler; lambda_handler.lambda_handler({'keys': []}, None)"
+FUNCTION: Final = """
+import os
+os.environ["AWS_LAMBDA_FUNCTION_NAME"] = "csv-transcode"
+import lambda_handler
+lambda_handler.lambda_handler({'keys': []}, None)
+"""
 LIBRARY: Final = """
 from s3_data_processor import S3DataProcessor
 assert S3DataProcessor("source-bucket", "target-bucket", "in/").run([]).status_code == 200

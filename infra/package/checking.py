@@ -43,7 +43,7 @@ RUN_SECONDS_MAX: Final = 120
 NOT_WITHOUT_PANDAS: Final = "deploy a package that was built without SLIM=1"
 _RUNTIME_CLIENT: Final = ("awslambdaric", "simplejson", "snapshot-restore-py")
 _RUNTIME_CACHE: Final = ROOT / ".cache" / "runtime-client"
-_MEMORY: Final = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "2048"}
+_LAMBDA: Final = {"AWS_LAMBDA_FUNCTION_NAME": "package-check", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "2048"}
 _DATAFRAME: Final = """\
 import sys
 from s3_data_processor import S3DataProcessor
@@ -81,7 +81,7 @@ class Unzipped:
     def environment(self, **settings: str) -> dict[str, str]:
         """Return the whole environment of a run with these settings."""
         buckets = {"INPUT_BUCKET": INPUT_BUCKET, "OUTPUT_BUCKET": OUTPUT_BUCKET}
-        return self.server.environment | _MEMORY | buckets | settings
+        return self.server.environment | _LAMBDA | buckets | settings
 
     def run(self, folders: Sequence[Path], *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run the package in ``folders`` alone, to its end."""
