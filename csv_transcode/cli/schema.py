@@ -30,7 +30,8 @@ FOUND: Final = ("DELIMITER", "QUOTE_CHAR", "ESCAPE_CHAR", "ENCODING", "HEADER") 
 DESCRIPTION: Final = """\
 Read a whole source as a conversion would, in bounded memory, and say what it is: compression, encoding, dialect, and
 for each column its type, how its values are spelt, and of every narrower type the first record (from 1, after the
-header) that rules it out. Nothing is written.
+header) that rules it out: for one that no value speaks for, as no whole number does for a double, that is the first
+value. Nothing is written.
 """
 EPILOG: Final = """\
 examples

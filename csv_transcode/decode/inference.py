@@ -163,7 +163,8 @@ def decide(name: str, evidence: ColumnEvidence, rules: TypeRules) -> Column:
 def ruled_out_each(column: Column, evidence: ColumnEvidence, rules: TypeRules) -> dict[str, int]:
     """Return every type narrower than that of ``column``, and the first record (from 1) that rules it out.
 
-    ``evidence`` is what has decided the column; one whose type was given, or that has no value, rules nothing out.
+    ``evidence`` is what has decided the column; one whose type was given, or that has no value, rules nothing out. A
+    type that no value up to that record speaks for never held: the first value rules it out.
     """
     if evidence.value == NEVER:
         return {}
