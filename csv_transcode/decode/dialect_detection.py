@@ -53,7 +53,10 @@ BROKEN_SHARE_MIN: Final = 0.1  # of the records that quotes break, for them to b
 BROKEN_PER_SINGLE: Final = 2  # lines that single quotes break, to one that they explain
 ONE_COLUMN_GAIN: Final = 2  # what lines as they stand must keep, times what quoted lines do
 ONE_COLUMN_SHARE_MAX: Final = 0.45  # of records may hold a delimiter that stands in the header, too
+ONE_COLUMN_NAMED_SHARE_MAX: Final = 0.2  # the same, where the header looks like names and these records have its width
 DEFAULT: Final = Quoting()
+
+_NAME: Final = re.compile(rb"[^\W\d]\w*(?:[ .-]\w+)*")
 
 
 class Given(Struct, frozen=True):
@@ -201,7 +204,16 @@ def _stands_between(sample: Sample, table: Table, delimiter: str) -> bool:
         holds &= sample.bytes[starts] != ord(table.quoting.quote)
     tables = sample.bytes[starts] != ord("#")  # comments are in no table, and tell nothing of its columns
     tables[0] = True
-    return any(share > ONE_COLUMN_SHARE_MAX for share in (holds.mean(), holds[tables].mean()))
+    most = ONE_COLUMN_NAMED_SHARE_MAX if _names_columns(sample, delimiter) else ONE_COLUMN_SHARE_MAX
+    return any(share > most for share in (holds.mean(), holds[tables].mean()))
+
+
+def _names_columns(sample: Sample, delimiter: str) -> bool:
+    """Return whether the header is names with the delimiter between, and every record that holds one is as wide."""
+    table = read_table(sample, delimiter, DEFAULT)
+    widths = table.shapes.width[table.header + 1 :]
+    names = _header_text(sample, table).split(delimiter.encode())
+    return all(_NAME.fullmatch(name) for name in names) and bool(np.all((widths < 2) | (widths == table.width)))  # noqa: PLR2004 - holds one
 
 
 def _refusal(tables: dict[str, Table]) -> str:

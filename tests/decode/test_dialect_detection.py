@@ -31,6 +31,7 @@ def spoken(detected: Detected) -> tuple[str, str | None, str | None, int]:
 
 
 PLAIN: Final = (",", '"', None, 0)
+ALONE: Final = ("\t", '"', None, 0)  # one column: a delimiter that nothing holds
 ROWS: Final = "".join(f"{n},x{n},2026-11-{n:02}\n" for n in range(1, 30))
 
 
@@ -69,6 +70,8 @@ ROWS: Final = "".join(f"{n},x{n},2026-11-{n:02}\n" for n in range(1, 30))
         ("escaped single quotes", "a|b\n1|'it\\'s | it'\n2|'x'\n", ("|", "'", "\\", 0)),
         ("one column", "name\nalice\nbob\n", PLAIN),
         ("one column of numbers with decimal commas", "value\n1,5\n2,25\n3\n", ("\t", '"', None, 0)),
+        ("two names, above records of which most have lost a cell", "id,name\n" + "1,a\n" * 5 + "x\n" * 10, PLAIN),
+        ("a sentence above lines, some of which hold a comma", "Dear all, hello\n" + "a, b\n" * 5 + "c\n" * 10, ALONE),
         ("one column, quoted, with commas", '"a, b"\n"c, d"\n"e, f"\n', PLAIN),
         ("one column of JSON", '{"n": 1}\n{"n": 2}\n', (",", None, None, 0)),
         ("two words in one column", "full name\nJohn Smith\nJane Doe\n" * 3, PLAIN),
