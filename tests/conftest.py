@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gc
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
+import botocore.handlers
 import pytest
 from moto import mock_aws
 
 from csv_transcode.s3.client import make_client
+from tests.granted import Listener
 from tests.imitation import Imitated, quick
 from tests.seaweed import NotInstalledError, SeaweedServer, seaweed
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 INPUT_BUCKET: Final = "input-bucket"
 OUTPUT_BUCKET: Final = "output-bucket"
 CONNECTIONS_MAX: Final = 10
+_LISTENER: Final = Listener()
 
 # Whoever runs the tests may have an account, a profile and a region of their own: no test may meet them.
 _NOBODY: Final = {
@@ -61,7 +64,25 @@ def pytest_configure(config: pytest.Config) -> None:
     """For the whole run, and so for the tests outside this folder, too."""
     stack = ExitStack()
     stack.enter_context(quick())
+    stack.enter_context(_listening(_LISTENER))
     config.add_cleanup(stack.close)
+
+
+@contextmanager
+def _listening(listener: Listener) -> Iterator[None]:
+    """Let ``listener`` hear every client that is made in the meantime, whoever makes it."""
+    before = botocore.handlers.BUILTIN_HANDLERS
+    botocore.handlers.BUILTIN_HANDLERS = [*before, ("before-call.*.*", listener.asked)]
+    yield
+    botocore.handlers.BUILTIN_HANDLERS = before
+
+
+@pytest.fixture(autouse=True)
+def _asks_for_nothing_ungranted() -> Iterator[None]:
+    """Fail the test in which the product asks AWS for what its permissions do not name."""
+    yield
+    ungranted, _LISTENER.ungranted[:] = _LISTENER.ungranted[:], []
+    assert not ungranted, "asked for, and not granted"
 
 
 @pytest.fixture(autouse=True)

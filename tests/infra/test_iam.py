@@ -23,6 +23,7 @@ import pytest
 import lambda_handler
 from csv_transcode.errors import TranscodeError
 from csv_transcode.s3.client import make_client
+from tests.granted import ACTIONS, PERSONS_ACTIONS
 from tests.imitation import Imitated
 from tests.infra.template import ACCOUNT, FARGATE, REGION, ROOT, STACK, Template
 
@@ -45,18 +46,6 @@ INVENTORY_KMS_KEY: Final = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/33333333-3333-33
 PART_BYTES: Final = 5 << 20
 RESULTS: Final = f"{OUTPUT_PREFIX}_backfills/1/manifest.json"
 
-# What a request needs, by its operation: the action, and whether it is on the object or on the bucket.
-ACTIONS: Final = {
-    "GetObject": ("s3:GetObject", "object"),
-    "HeadObject": ("s3:GetObject", "object"),
-    "PutObject": ("s3:PutObject", "object"),
-    "CreateMultipartUpload": ("s3:PutObject", "object"),
-    "UploadPart": ("s3:PutObject", "object"),
-    "CompleteMultipartUpload": ("s3:PutObject", "object"),
-    "AbortMultipartUpload": ("s3:AbortMultipartUpload", "object"),
-    "ListMultipartUploads": ("s3:ListBucketMultipartUploads", "bucket"),
-    "ListObjectsV2": ("s3:ListBucket", "bucket"),
-}
 READS: Final = ("GetObject", "HeadObject")
 
 
@@ -425,6 +414,12 @@ def test_the_actions_are_the_same(recorded: Recorder) -> None:
 def test_every_operation_of_the_product_was_seen(recorded: Recorder) -> None:
     """So that the record is of the whole product, and not of the little that happened to run."""
     assert recorded.operations == ACTIONS.keys() == operations_of_the_product()
+
+
+def test_what_a_person_needs_is_what_the_commands_ask_for() -> None:
+    text = (ROOT / "csv_transcode" / "aws" / "backfills.py").read_text(encoding="utf-8")
+    asked = {name.title().replace("_", "") for name in re.findall(r"self\._(?:stacks|states|functions)\.(\w+)\(", text)}
+    assert asked == set[str]().union(*PERSONS_ACTIONS.values())
 
 
 def operations_of_the_product() -> set[str]:
