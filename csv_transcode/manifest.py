@@ -234,7 +234,7 @@ def _manifest(described: dict[str, Any]) -> Manifest:
         _part(SourceRef, described.get("source"), "source"),
         _field(described, "settings_fingerprint", (str,), "manifest"),
         None if dialect is None else _dialect(dialect),
-        tuple(map(_entry, _list(described, "schema"))),
+        _entries(_list(described, "schema")),
         None if records is None else _part(RecordCounts, records, "records"),
         tuple(_part(OutputRef, output, "outputs") for output in _list(described, "outputs")),
         None if rejects is None else _part(RejectsRef, rejects, "rejects"),
@@ -257,13 +257,17 @@ def _dialect(described: object) -> Dialect:
     return dialect
 
 
-def _entry(described: object) -> SchemaEntry:
+def _entries(described: list[Any]) -> tuple[SchemaEntry, ...]:
+    from csv_transcode.schema import ColumnType  # noqa: PLC0415 -- brings Arrow, which a start does without
+
+    return tuple(_entry(one, ColumnType.parse) for one in described)
+
+
+def _entry(described: object, parse_type: Callable[[str], object]) -> SchemaEntry:
     """Return a column, of a type that there is, and spelt in words that there are."""
     entry = _part(SchemaEntry, described, "schema")
     try:
-        from csv_transcode.schema import ColumnType  # noqa: PLC0415 -- brings Arrow, which a start does without
-
-        ColumnType.parse(entry.type)
+        parse_type(entry.type)
     except ValueError as error:
         message = f"the manifest is damaged: schema.type: {error}"
         raise ManifestError(message) from None
