@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from csv_transcode.s3.client import make_client
+from csv_transcode.telemetry import get_logger
 from tests.granted import Listener
 from tests.imitation import Imitated, quick
 from tests.seaweed import NotInstalledError, SeaweedServer, seaweed
@@ -88,6 +89,15 @@ def _asks_for_nothing_ungranted() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     _set(monkeypatch, _NOBODY)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """Leave the package's logger as it was before the test, which may have set it up."""
+    logger = get_logger()
+    before = (logger.handlers[:], logger.level, logger.propagate)
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @pytest.fixture

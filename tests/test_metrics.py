@@ -18,7 +18,6 @@ from csv_transcode.manifest import RecordCounts
 from csv_transcode.powertools import Powertools
 from csv_transcode.report import ObjectResult, Outcome, RunReport
 from csv_transcode.stages import STAGES
-from csv_transcode.telemetry import get_logger
 from lambda_handler import LambdaFunction
 from s3_data_processor import S3DataProcessor
 from tests.conftest import INPUT_BUCKET, OUTPUT_BUCKET
@@ -27,7 +26,7 @@ from tests.standing import inline_runtime, put
 from tests.test_handler import Context, payload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from mypy_boto3_s3 import S3Client
 
@@ -96,14 +95,6 @@ def converted(key: str, seconds: float = 0.5, rejected: int = 0) -> ObjectResult
         bytes_avro=300,
         stage_seconds=STAGE_SECONDS,
     )
-
-
-@pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
-    logger = get_logger()
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @pytest.fixture

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
 
 from csv_transcode.powertools import Powertools
 from csv_transcode.report import Outcome
-from csv_transcode.telemetry import get_logger, log_event
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from csv_transcode.telemetry import log_event
 
 Lines = Callable[[], list[dict[str, Any]]]
 TRACE: Final = "1-5759e988-bd862e3fe1be46a994272793"
@@ -27,14 +24,6 @@ class Context:
 
 class Next(Context):
     aws_request_id = "request-2"
-
-
-@pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
-    logger = get_logger()
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @pytest.fixture

@@ -16,22 +16,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from csv_transcode.report import Outcome
-from csv_transcode.telemetry import configure_logging, get_logger, log_event
+from csv_transcode.telemetry import configure_logging, log_event
 from tests.profiles import examples
 from tests.standing import inline_runtime, processor, put
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from mypy_boto3_s3 import S3Client
-
-
-@pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
-    logger = get_logger()
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 def logged(event: str, /, *, level: str = "INFO", **fields: Any) -> dict[str, Any]:
