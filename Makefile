@@ -28,7 +28,7 @@ demo: .venv/stamp .venv-emulators/stamp  ## deploy to an AWS on this machine, co
 
 .PHONY: test
 test: .venv/stamp .venv-emulators/stamp  ## all tests, those marked long and those against real S3 and Lambda servers included
-	EMULATORS_REQUIRED=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	EMULATORS_REQUIRED=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 .PHONY: unit
 unit: .venv/stamp  ## under a minute: no servers, fewer generated examples, and none of the tests marked long

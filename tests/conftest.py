@@ -48,8 +48,13 @@ def not_installed(why: str) -> NoReturn:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the real server, wherever it asks for it."""
+    """Mark what needs the real server, and which tests one process runs: those of a file, which share its fixtures.
+
+    Not so what is marked ``spread``: each of these goes to whoever is free, or one of two processes waits for minutes.
+    """
     for item in items:
+        name = item.nodeid if item.get_closest_marker("spread") else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(name))
         if "seaweed_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.integration)
 

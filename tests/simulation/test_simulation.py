@@ -40,6 +40,7 @@ def test_a_few_runs() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.spread
 @pytest.mark.parametrize("begin", range(20, 2020, 100))
 def test_two_thousand_runs(begin: int) -> None:
     met = hold(range(begin, begin + 100))
