@@ -1,6 +1,6 @@
 """What AWS Lambda's own tools show of an invocation: Powertools' Logger, and its metrics in Embedded Metric Format.
 
-For the function alone, and imported when it is first invoked: 30 ms beside what the handler imports already.
+For the function alone, and imported where Lambda runs it: 30 ms beside what the handler imports already.
 
 Lines go to standard error and metrics to standard output, which Lambda puts into one log: no line of another thread can
 come into the middle of a metric.
