@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -68,15 +68,15 @@ class Evidence(Struct, frozen=True):
 
     def shifted(self, records: int) -> Self:
         """Return the same, ``records`` further down."""
-        return type(self)(*(_shifted(getattr(self, name), records) for name in self.__struct_fields__))
+        return type(self)(*[_shifted(value, records) for value in astuple(self)])
 
     def renumbered(self, numbers: Numbers) -> Self:
         """Return the same, record i of it being record ``numbers[i]``."""
-        return type(self)(*(_renumbered(getattr(self, name), numbers) for name in self.__struct_fields__))
+        return type(self)(*[_renumbered(value, numbers) for value in astuple(self)])
 
     def merged(self, later: Self) -> Self:
         """Return what this and then ``later`` have shown."""
-        return type(self)(*(_merged(getattr(self, name), getattr(later, name)) for name in self.__struct_fields__))
+        return type(self)(*map(_merged, astuple(self), astuple(later)))
 
 
 class Digits(Struct, frozen=True):
@@ -175,7 +175,7 @@ def _renumbered(value: Any, numbers: Numbers) -> Any:  # noqa: ANN401 -- an int 
 
 def _merged(value: Any, later: Any) -> Any:  # noqa: ANN401 -- an int or an evidence, see Evidence
     if isinstance(value, int):
-        return min(value, later)
+        return value if value <= later else later  # noqa: FURB136 -- half the time of min
     if id(later) in _SHOW_NOTHING:
         return value
     return later if id(value) in _SHOW_NOTHING else value.merged(later)
