@@ -16,7 +16,7 @@ from csv_transcode import kernels
 ROW_GROUP_BYTES: Final = 32 << 20  # of Arrow memory; 64 MiB wrote no faster, and cost 60 to 100 MB at the peak
 PAGE_BYTES: Final = 1 << 20
 DICTIONARY_BYTES_MAX: Final = 1 << 20
-SAMPLE_RECORDS: Final = 8192  # of the first batch, to tell which columns repeat themselves
+SAMPLE_RECORDS: Final = 32_768  # of the first batch, to tell which columns repeat themselves: dates of years, say
 DISTINCT_SHARE_MAX: Final = 0.25  # a dictionary pays below, and is wasted work in a nearly unique column
 
 
