@@ -49,8 +49,9 @@ type: .venv/stamp  ## mypy, strict
 	$(BIN)/mypy
 
 .PHONY: bench
-bench: .venv/stamp .venv-emulators/stamp  ## measure against the seed design, DuckDB and Polars: medians, ratios, peak memory
-	$(BIN)/python -m benchmarks
+bench: .venv/stamp .venv-emulators/stamp  ## beside other engines, ten minutes (BENCH=full: hours); then performance_comparison.md
+	$(BIN)/python -m benchmarks suite $(if $(filter full,$(BENCH)),--full)
+	$(BIN)/python -m benchmarks.report
 
 .PHONY: fuzz
 fuzz: .venv/fuzz-stamp  ## look for lost and changed records: a million cells, coverage-guided for FUZZ_MINUTES (30), linear time

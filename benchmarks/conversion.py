@@ -11,7 +11,7 @@ from benchmarks.readback import Judge
 from benchmarks.servers import INPUT_BUCKET, OUTPUT_BUCKET, store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from benchmarks.measure import Sample
     from benchmarks.servers import Store
@@ -58,23 +58,51 @@ def memory(scale: float = SCALE, rounds: int = ROUNDS) -> None:
 class Case:
     """One source in the store, converted by any engine, its outputs compared with it before anybody sees a time."""
 
-    def __init__(self, s3: Store, source: Path) -> None:
+    def __init__(self, s3: Store, source: Path, stored: Path | None = None) -> None:
+        """Upload ``source``, or what is ``stored`` in its place: the same, compressed."""
         self._s3 = s3
         self._judge = Judge(source)
-        self._key = source.name
-        self._source = [INPUT_BUCKET, self._key, str(source.stat().st_size), s3.upload(source, self._key)]
+        stored = stored or source
+        self._key = stored.name
+        self._source = [INPUT_BUCKET, self._key, str(stored.stat().st_size), s3.upload(stored, self._key)]
+
+    @property
+    def records(self) -> int:
+        """The number of the source's records."""
+        return self._judge.records
 
     def run(self, engine: str) -> Sample:
         """Return what one conversion by ``engine`` takes; Disagreement where its outputs are not the source."""
         self._s3.wipe()
-        prefix = f"{engine}/"
-        sample = measure.run_engine([engine, *self._source, OUTPUT_BUCKET, prefix], self._s3.environment)
+        sample = measure.run_engine(self._arguments(engine), self._s3.environment)
+        for form, output in self._outputs(engine):
+            self._judge.compare(output, form)
+        return sample
+
+    def measured(
+        self, engine: str, environment: Mapping[str, str], memory_bytes_max: int | None
+    ) -> dict[str, float | None]:
+        """Return the same as a mapping, with the server's CPU seconds and whether every cell is the source's.
+
+        Disagreement where not even counts and sums are.
+        """
+        self._s3.wipe()
+        before = self._s3.cpu_seconds()
+        sample = measure.run_engine(self._arguments(engine), {**self._s3.environment, **environment}, memory_bytes_max)
+        spent = self._s3.cpu_seconds() - before
+        exact = [self._judge.is_exact(output, form) for form, output in self._outputs(engine)]
+        return vars(sample) | {"server_cpu_seconds": spent, "exact": all(exact)}
+
+    def _arguments(self, engine: str) -> list[str]:
+        return [engine, *self._source, OUTPUT_BUCKET, f"{engine}/"]
+
+    def _outputs(self, engine: str) -> Iterator[tuple[str, Path]]:
         with TemporaryDirectory(prefix="benchmark-outputs-") as directory:
             for form in ("parquet", "avro"):
                 output = Path(directory) / form
-                self._s3.download(f"{prefix}{self._key.removesuffix('.csv')}.{form}", output)
-                self._judge.compare(output, form)
-        return sample
+                stem = self._key.removesuffix(".gz").removesuffix(".csv")
+                self._s3.download(f"{engine}/{stem}.{form}", output)
+                yield form, output
 
 
 def _megabytes(source: Path) -> float:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import math
 import os
 import random
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv as pa_csv
 
@@ -23,6 +26,10 @@ ORDER_KEYS: Final = 6_000_000  # the last key of scale 1: of 32 keys, 8 are used
 
 QUOTED_TEXT_RECORDS: Final = 300_000
 SMALL_OBJECT_BYTES: Final = 10_000
+WIDE_RECORDS: Final = 40_000  # 80 MB
+WIDE_COLUMNS: Final = 300
+LOG_RECORDS: Final = 250_000  # 100 MB
+NARROW_RECORDS: Final = 4_000_000  # 110 MB
 TINY_OBJECT_BYTES: Final = 1_000
 
 LINEITEM_TYPES: Final[Mapping[str, pa.DataType]] = {
@@ -49,6 +56,8 @@ SMALL_TYPES: Final[Mapping[str, pa.DataType]] = {
     "day": pa.date32(),
     "name": pa.string(),
 }
+WIDE_EMPTY_SHARE: Final = 0.1
+_LEVELS: Final = ("DEBUG", "INFO", "INFO", "INFO", "WARNING", "ERROR")
 _WORDS: Final = ("carefully", "Zürich", "packages", "naïve", "ironic", "東京", "deposits", "Ångström", "bold")
 
 
@@ -65,6 +74,31 @@ def lineitem_table(scale: float) -> pa.Table:
     """Return :func:`lineitem` as one typed Arrow table, in memory."""
     options = pa_csv.ConvertOptions(column_types=dict(LINEITEM_TYPES))
     return pa_csv.read_csv(lineitem(scale), convert_options=options)
+
+
+def orders(scale: float) -> Path:
+    """Return TPC-H orders as CSV: 9 columns, 1.5 million records for a scale of 1, long comments."""
+    return _cached(DATA / f"orders-{scale:g}.csv", lambda path: _write_orders(path, scale))
+
+
+def wide(records: int = WIDE_RECORDS) -> Path:
+    """Return CSV of 300 columns, 290 of them numbers, a tenth of whose cells is empty."""
+    return _cached(DATA / f"wide-{records}.csv", lambda path: _write_wide(path, records))
+
+
+def log(records: int = LOG_RECORDS) -> Path:
+    """Return CSV like a log: moments, levels, and long quoted messages over several lines, with doubled quotes."""
+    return _cached(DATA / f"log-{records}.csv", lambda path: _write_log(path, records))
+
+
+def narrow(records: int = NARROW_RECORDS) -> Path:
+    """Return CSV of four columns of integers."""
+    return _cached(DATA / f"narrow-{records}.csv", lambda path: _write_narrow(path, records))
+
+
+def gzipped(source: Path) -> Path:
+    """Return ``source`` compressed by gzip."""
+    return _cached(source.with_name(f"{source.name}.gz"), lambda path: _write_gzip(path, source))
 
 
 def quoted_text(records: int = QUOTED_TEXT_RECORDS) -> Path:
@@ -118,6 +152,65 @@ def _check_orders(found: int, scale: float) -> None:
     if found != expected:
         message = f"lineitem of scale {scale:g} holds {found} orders, expected {expected}"
         raise ValueError(message)
+
+
+def _write_orders(path: Path, scale: float) -> None:
+    import duckdb  # noqa: PLC0415  # as above
+    from duckdb_extensions import import_extension  # noqa: PLC0415
+
+    import_extension("tpch")
+    with duckdb.connect() as database:
+        database.execute("SET enable_progress_bar = false")
+        database.execute("LOAD tpch")
+        database.execute("CALL dbgen(sf = $scale)", {"scale": scale})
+        database.table("orders").write_csv(str(path), header=True, sep=",")
+
+
+def _write_wide(path: Path, records: int) -> None:
+    draw = np.random.default_rng(SEED)
+    columns: dict[str, pa.Array[Any]] = {}
+    for number in range(WIDE_COLUMNS):
+        empty = draw.random(records) < WIDE_EMPTY_SHARE
+        name = f"c{number:03}"
+        if number % 30 == 29:  # text
+            columns[name] = pa.array(draw.choice(list(_WORDS), records), pa.string(), mask=empty)
+        elif number % 3:
+            tenths = draw.integers(-(10**6), 10**6, records)
+            columns[name] = pa.array(tenths / 100, pa.float64(), mask=empty)
+        else:
+            columns[name] = pa.array(draw.integers(0, 10 ** (2 + number % 8), records), pa.int64(), mask=empty)
+    pa_csv.write_csv(pa.table(columns), path, pa_csv.WriteOptions(quoting_style="none"))
+
+
+def _write_log(path: Path, records: int) -> None:
+    draw = random.Random(SEED)  # noqa: S311  # data, not secrets
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+        writer.writerow(["number", "at", "level", "host", "message", "milliseconds"])
+        for number in range(records):
+            at = f"2026-11-{1 + number % 23:02} {number % 24:02}:{number % 60:02}:{draw.randrange(60):02}"
+            words = draw.choices(_WORDS, k=40)
+            trace = "\n".join(f'  at {words[i]}, "{words[i + 1]}":{draw.randrange(999)}' for i in range(0, 12, 2))
+            message = f"{' '.join(words[12:])}\n{trace}"
+            writer.writerow(
+                [number, at, draw.choice(_LEVELS), f"host-{draw.randrange(50)}", message, draw.randrange(10**5)]
+            )
+
+
+def _write_narrow(path: Path, records: int) -> None:
+    draw = np.random.default_rng(SEED)
+    columns: dict[str, pa.Array[Any]] = {
+        "id": pa.array(np.arange(records)),
+        "customer": pa.array(draw.integers(1, 10**6, records)),
+        "cents": pa.array(draw.integers(-(10**6), 10**8, records)),
+        "stamp": pa.array(draw.integers(1_600_000_000, 1_900_000_000, records)),
+    }
+    pa_csv.write_csv(pa.table(columns), path, pa_csv.WriteOptions(quoting_style="none"))
+
+
+def _write_gzip(path: Path, source: Path) -> None:
+    with source.open("rb") as plain, gzip.open(path, "wb", compresslevel=6) as packed:
+        shutil.copyfileobj(plain, packed, 1 << 20)
 
 
 def _write_quoted_text(path: Path, records: int) -> None:

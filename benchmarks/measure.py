@@ -9,10 +9,12 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parent.parent
 MB: Final = 1_000_000
 SECONDS_MAX: Final = 1800
+WATCH_SECONDS: Final = 0.01
 Measured = TypeVar("Measured")
 VERSIONS_TOLD: Final = ("pyarrow", "pandas", "fastavro", "polars", "duckdb", "boto3", "awswrangler")
 
@@ -31,7 +34,10 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Sample:
-    """One run: seconds of importing, converting, the whole process; CPU seconds of both of these; peak bytes."""
+    """One run: seconds of importing, converting, the whole process; CPU seconds of both of these; peak bytes.
+
+    ``requests`` are those to S3, where they were counted.
+    """
 
     import_seconds: float
     seconds: float
@@ -39,6 +45,7 @@ class Sample:
     process_seconds: float
     process_cpu_seconds: float
     peak_bytes: int
+    requests: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,27 +67,49 @@ class Spread:
         return f"{self.middle:.{digits}f} ({self.low:.{digits}f}-{self.high:.{digits}f})"
 
 
-def run_engine(arguments: Sequence[str], environment: Mapping[str, str]) -> Sample:
-    """Run ``python -m benchmarks.engines`` with ``arguments`` and return what it measured; EngineError if it fails."""
+def run_engine(arguments: Sequence[str], environment: Mapping[str, str], memory_bytes_max: int | None = None) -> Sample:
+    """Run ``python -m benchmarks.engines`` with ``arguments`` and return what it measured; EngineError if it fails.
+
+    A process that comes to hold more than ``memory_bytes_max`` is killed, as Lambda does: it is looked at a hundred
+    times a second.
+    """
     command = [sys.executable, "-m", "benchmarks.engines", *arguments]
     started, cpu = time.perf_counter(), _children_cpu_seconds()
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=_as_installed(environment),
-        timeout=SECONDS_MAX,
-        check=False,
-    )
-    process_seconds = time.perf_counter() - started
-    if done.returncode:
-        message = f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT, env=_as_installed(environment))
+        killed = _watched(process, memory_bytes_max)
+        process_seconds = time.perf_counter() - started
+        out.seek(0)
+        err.seek(0)
+        printed, complaints = out.read(), err.read()
+    if killed:
+        raise EngineError(killed)
+    if process.returncode:
+        message = f"{' '.join(arguments)} ended with {process.returncode}:\n{printed[-2000:]}\n{complaints[-4000:]}"
         raise EngineError(message)
     spent = _children_cpu_seconds() - cpu
-    return Sample(
-        process_seconds=process_seconds, process_cpu_seconds=spent, **json.loads(done.stdout.splitlines()[-1])
-    )
+    return Sample(process_seconds=process_seconds, process_cpu_seconds=spent, **json.loads(printed.splitlines()[-1]))
+
+
+def _watched(process: subprocess.Popen[bytes], memory_bytes_max: int | None) -> str | None:
+    """Wait for the process; kill it where it takes too much time or memory, and return why."""
+    end = time.monotonic() + SECONDS_MAX
+    status = Path(f"/proc/{process.pid}/statm")
+    killed = None
+    while process.poll() is None:
+        with suppress(OSError, IndexError):
+            resident = int(status.read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+            if memory_bytes_max and resident > memory_bytes_max:
+                killed = f"killed: more than {memory_bytes_max >> 20:,} MB of memory"
+        if time.monotonic() > end:
+            killed = f"killed: more than {SECONDS_MAX} seconds"
+        if killed:
+            process.kill()
+            process.wait()
+            return killed
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(WATCH_SECONDS)
+    return killed
 
 
 def _children_cpu_seconds() -> float:

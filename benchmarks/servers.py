@@ -34,6 +34,12 @@ class Store:
 
     client: S3Client
     environment: Mapping[str, str]
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds that the server has spent so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def upload(self, source: Path, key: str) -> str:
         """Put the file ``source`` into the input bucket; return its ETag."""
@@ -67,4 +73,4 @@ def store() -> Iterator[Store]:
         )
         for bucket in (INPUT_BUCKET, OUTPUT_BUCKET):
             client.create_bucket(Bucket=bucket)
-        yield Store(client, os.environ | server.environment)
+        yield Store(client, os.environ | server.environment, server.pid)

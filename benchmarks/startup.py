@@ -10,7 +10,7 @@ import compileall
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import datasets, measure
 from benchmarks.conversion import Case
@@ -65,6 +65,32 @@ def compare(rounds: int = ROUNDS) -> None:
     print(f"\nCold start with one object of 1 KB, {rounds} rounds; at most {RATIO_MAX} wanted of 'import and convert'")
     print(_table(values, samples))
     compare_emulated(rounds)
+
+
+def measured(rounds: int = ROUNDS) -> dict[str, Any]:
+    """Return the seconds of cold starts, by round: in a fresh process, and behind the Runtime Interface Emulator."""
+    _compile()
+    with store() as s3:
+        case = Case(s3, datasets.tiny_object())
+        functions = _Functions(s3, datasets.tiny_object())
+        for engine in ENGINES:
+            case.run(engine)  # not counted, as below
+            functions.run(engine)
+        processes = measure.alternate(ENGINES, rounds, case.run)
+        answers = measure.alternate(ENGINES, rounds, functions.run)
+    values: dict[str, dict[str, list[float]]] = {
+        "import and convert 1 KB": {
+            engine: [run.import_seconds + run.seconds for run in runs] for engine, runs in processes.items()
+        },
+        "whole process, interpreter included": {
+            engine: [run.process_seconds for run in runs] for engine, runs in processes.items()
+        },
+        "behind the Runtime Interface Emulator, first event": {
+            engine: [run.cold for run in runs] for engine, runs in answers.items()
+        },
+        "the same, second event": {engine: [run.warm for run in runs] for engine, runs in answers.items()},
+    }
+    return {"rows": [{"what": what} | runs for what, runs in values.items()]}
 
 
 def compare_emulated(rounds: int = ROUNDS) -> None:
