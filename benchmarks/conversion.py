@@ -100,8 +100,7 @@ class Case:
         with TemporaryDirectory(prefix="benchmark-outputs-") as directory:
             for form in ("parquet", "avro"):
                 output = Path(directory) / form
-                stem = self._key.removesuffix(".gz").removesuffix(".csv")
-                self._s3.download(f"{engine}/{stem}.{form}", output)
+                self._s3.download(f"{engine}/{self._key.removesuffix('.csv')}.{form}", output)
                 yield form, output
 
 

@@ -51,7 +51,7 @@ class Job:
 
     def output_key(self, suffix: str) -> str:
         """Return the key of the output that ends in ``suffix``."""
-        return f"{self.output_prefix}{self.key.removesuffix('.gz').removesuffix('.csv')}.{suffix}"
+        return f"{self.output_prefix}{self.key.removesuffix('.csv')}.{suffix}"
 
 
 class Context:

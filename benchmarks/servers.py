@@ -46,6 +46,11 @@ class Store:
         self.client.upload_file(str(source), INPUT_BUCKET, key, ExtraArgs={"ContentType": STORED_AS_IT_IS})
         return self.client.head_object(Bucket=INPUT_BUCKET, Key=key)["ETag"].strip('"')
 
+    def put(self, source: Path, key: str) -> None:
+        """Put the small file ``source`` into the input bucket."""
+        body = source.read_bytes()
+        self.client.put_object(Bucket=INPUT_BUCKET, Key=key, Body=body, ContentType=STORED_AS_IT_IS)
+
     def download(self, key: str, target: Path) -> None:
         """Write the object at ``key`` of the output bucket to the file ``target``."""
         self.client.download_file(OUTPUT_BUCKET, key, str(target))
@@ -53,8 +58,8 @@ class Store:
     def wipe(self) -> None:
         """Delete everything in the output bucket."""
         for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=OUTPUT_BUCKET):
-            for listed in page.get("Contents", ()):
-                self.client.delete_object(Bucket=OUTPUT_BUCKET, Key=listed["Key"])
+            if there := [{"Key": listed["Key"]} for listed in page.get("Contents", ())]:
+                self.client.delete_objects(Bucket=OUTPUT_BUCKET, Delete={"Objects": there, "Quiet": True})  # type: ignore[typeddict-item]
 
 
 @contextmanager

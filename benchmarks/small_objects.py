@@ -32,7 +32,7 @@ class Objects:
         self._judges: dict[Path, Judge] = {}
         self._draw = random.Random(len(sources))  # noqa: S311  # a sample, not a secret
         with ThreadPoolExecutor(UPLOADS) as pool:
-            list(pool.map(lambda source: s3.upload(source, f"{PREFIX}{source.name}"), sources))
+            list(pool.map(lambda source: s3.put(source, f"{PREFIX}{source.name}"), sources))
 
     @property
     def records(self) -> int:
@@ -66,11 +66,6 @@ class Objects:
             exact = []
             for form in FORMS:
                 output = Path(directory) / form
-                self._s3.download(self._key(engine, source, form), output)
+                self._s3.download(f"{engine}/{PREFIX}{source.stem}.{form}", output)
                 exact.append(judge.is_exact(output, form))
         return all(exact)
-
-    def _key(self, engine: str, source: Path, form: str) -> str:
-        """Return where an engine has put an output: ours drops PREFIX from the key, as it is set to, others do not."""
-        folder = f"{engine}/" if engine == "ours" else f"{engine}/{PREFIX}"
-        return f"{folder}{source.stem}.{form}"

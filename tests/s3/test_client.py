@@ -4,10 +4,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from csv_transcode.s3.client import make_client
+import pytest
+
+from csv_transcode.s3.client import SMALL_BYTES, make_client
+from tests.conftest import INPUT_BUCKET
 
 if TYPE_CHECKING:
-    import pytest
+    from mypy_boto3_s3 import S3Client
 
 
 def test_pool_retries_and_time_limits_are_those_asked_for() -> None:
@@ -36,3 +39,12 @@ print(before, "boto3" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["set()", "False"]
+
+
+@pytest.mark.parametrize(("size", "asked"), [(0, False), (SMALL_BYTES - 1, False), (SMALL_BYTES, True)])
+def test_only_of_a_large_body_is_asked_whether_it_is_wanted(s3: S3Client, size: int, *, asked: bool) -> None:
+    sent: list[bool] = []
+    s3.meta.events.register("before-send.s3.PutObject", lambda request, **_: sent.append("Expect" in request.headers))
+    s3.put_object(Bucket=INPUT_BUCKET, Key="body", Body=bytes(size))
+    assert sent == [asked]
+    assert s3.head_object(Bucket=INPUT_BUCKET, Key="body")["ContentLength"] == size
