@@ -187,9 +187,9 @@ METHOD: Final = (
     objects every output has to be there, and some, drawn anew each time, are compared.""",
     """All engines write one Parquet and one Avro object. Both are snappy, but for DuckDB's Avro, which has no
     codec.""",
-    """What is not compared: peers take no types from the whole file (pandas does, and loses zeros and long digits by it), reject
-    no record, and publish without a commit. This program does all three, in the times above; that explains a
-    difference and changes no target.""",
+    """What is not compared: peers take no types from the whole file (pandas does, and loses zeros and long
+    digits by it), reject no record, and publish without a commit. This program does all three, in the times above; that
+    explains a difference and changes no target.""",
     """Peers are at their best of what was tried: Polars from bytes, and lazily from S3; fastavro with nullable fields
     only where there are nulls. *Polars, dates as text* does less than the others, and counts as a peer all the
     same.""",
