@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,7 +54,6 @@ class Work:
     cores: int | None = None
     memory_mb: int | None = None
     stored: Callable[[], Path] | None = None
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 def lineitem(scale: float) -> Callable[[], Path]:
@@ -62,6 +61,13 @@ def lineitem(scale: float) -> Callable[[], Path]:
     return lambda: datasets.lineitem(scale)
 
 
+_LOG: Final = Work("log", "A log: long quoted messages over several lines", datasets.log, (OURS, *COLUMNAR))
+_SMALL: Final = Work(
+    "small",
+    f"{SMALL_OBJECTS:,} objects of 10 KB",
+    lambda: datasets.small_objects(SMALL_OBJECTS),
+    (OURS, "seed", "polars"),
+)
 QUICK_WORKS: Final = (
     Work(
         "lineitem-0.3",
@@ -69,13 +75,8 @@ QUICK_WORKS: Final = (
         lineitem(0.3),
         (OURS, *COLUMNAR, "polars_text"),
     ),
-    Work("log", "A log: long quoted messages over several lines", datasets.log, (OURS, *COLUMNAR)),
-    Work(
-        "small",
-        f"{SMALL_OBJECTS:,} objects of 10 KB",
-        lambda: datasets.small_objects(SMALL_OBJECTS),
-        (OURS, "seed", "polars"),
-    ),
+    _LOG,
+    _SMALL,
     Work("lineitem-0.1", "TPC-H lineitem, scale 0.1", lineitem(0.1), (OURS, *COLUMNAR), rarely=ROW_WISE),
 )
 FULL_WORKS: Final = (
@@ -89,14 +90,9 @@ FULL_WORKS: Final = (
     Work("lineitem-0.1", "TPC-H lineitem, scale 0.1", lineitem(0.1), (OURS, *COLUMNAR, *ROW_WISE)),
     Work("orders", "TPC-H orders, scale 0.5", lambda: datasets.orders(0.5), (OURS, *COLUMNAR)),
     Work("wide", "300 columns, 290 of numbers, a tenth empty", datasets.wide, (OURS, *COLUMNAR)),
-    Work("log", "A log: long quoted messages over several lines", datasets.log, (OURS, *COLUMNAR)),
+    _LOG,
     Work("narrow", "Four columns of integers", datasets.narrow, (OURS, *COLUMNAR)),
-    Work(
-        "small",
-        f"{SMALL_OBJECTS:,} objects of 10 KB",
-        lambda: datasets.small_objects(SMALL_OBJECTS),
-        (OURS, "seed", "polars"),
-    ),
+    _SMALL,
     Work(
         "lineitem-0.3-gzip",
         "TPC-H lineitem, scale 0.3, gzip",
@@ -125,7 +121,7 @@ def run(kind: str, rounds: int | None = None, only: Sequence[str] = (), results:
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{kind}.json"
     told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    told |= _occasion(kind)
+    told |= _occasion(kind, rounds, only)
     for name, measured in _measured(kind, rounds, only):
         if name == "works":
             others = [work for work in told.get("works", ()) if work["name"] != measured["name"]]
@@ -141,16 +137,18 @@ def _works(kind: str) -> tuple[Work, ...]:
     return FULL_WORKS if kind == FULL else QUICK_WORKS
 
 
-def _occasion(kind: str) -> dict[str, str]:
+def _occasion(kind: str, rounds: int | None, only: Sequence[str]) -> dict[str, str]:
     asked = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(asked, cwd=measure.ROOT, capture_output=True, text=True, check=False).stdout.strip()
     command = "python -m benchmarks suite" + (" --full" if kind == FULL else "")
+    command += f" --rounds {rounds}" if rounds else ""
+    command += f" --only {' '.join(only)}" if only else ""
     date = time.strftime("%Y-%m-%d", time.gmtime())
     return {"date": date, "commit": commit, "kind": kind, "command": command, "machine": measure.machine()}
 
 
 def _measured(kind: str, rounds: int | None, only: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    rounds = rounds or (FULL_ROUNDS if kind == FULL else QUICK_ROUNDS)
+    asked, rounds = rounds, rounds or (FULL_ROUNDS if kind == FULL else QUICK_ROUNDS)
     alone: dict[str, Callable[[], dict[str, Any]]] = {
         "kernels": lambda: kernels.measured(rounds),
         "decode_alone": lambda: decoding.measured(rounds),
@@ -167,7 +165,7 @@ def _measured(kind: str, rounds: int | None, only: Sequence[str]) -> Iterator[tu
             yield "waterfall", waterfall.measured(s3)
         for work in _works(kind):
             if not only or work.name in only:
-                yield "works", measured_work(s3, work, work.rounds or rounds)
+                yield "works", measured_work(s3, work, asked or work.rounds or rounds)
 
 
 def measured_work(s3: Store, work: Work, rounds: int) -> dict[str, Any]:
