@@ -6,9 +6,9 @@
 one has. Every number of the document comes from these two; its sentences stand here. What was not measured is left
 out, and a target that nothing was measured for is named as such.
 
-    read → Results → figures   wanted and found
-                   → drawn     the pictures, and what is said beside them
-                   → a section for everything else → document
+    runs.py: read → Results → figures.py: figures   wanted and found
+                            → pictures.py           and what is said beside them
+                            → a section for everything else → document
 """
 
 from __future__ import annotations
@@ -16,50 +16,52 @@ from __future__ import annotations
 import argparse
 import re
 import textwrap
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
-
-import msgspec
-from msgspec import Struct, field
+from typing import TYPE_CHECKING, Final
 
 from benchmarks import pictures
+from benchmarks.figures import figures, whole_without_server
 from benchmarks.measure import MB, ROOT, Spread
 from benchmarks.pictures import OURS
+from benchmarks.runs import (
+    ALONE_NAMES,
+    CORES,
+    FUNCTION_MEMORY_MB,
+    GROWING,
+    LARGE,
+    MEASURES,
+    MIB,
+    NAMES,
+    Alone,
+    Measure,
+    Results,
+    Run,
+    Sample,
+    Samples,
+    StartupRow,
+    Work,
+    best,
+    called,
+    cpu_of,
+    divided,
+    failure_told,
+    in_seconds,
+    paired,
+    peak_mb_of,
+    plain,
+    read,
+    requests_of,
+    seconds_of,
+    server_cpu_of,
+    spread,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 DOCUMENT: Final = "performance_comparison.md"
 PICTURES: Final = "docs/pictures"
-KINDS: Final = ("quick", "full")  # the later over the earlier
 LINE_CHARACTERS_MAX: Final = 140
-CELL_CHARACTERS_MAX: Final = 160
-
-# --- what is wanted
-
-LARGE: Final = "lineitem-0.3"
-SMALLER: Final = "lineitem-0.1"
-LARGEST: Final = "lineitem-3"
-SMALL: Final = "small"
-LEAST_FUNCTION: Final = "lineitem-0.3-512mb"
-WHOLE_FUNCTION: Final = ("lineitem-0.3-2cpu", LARGE)  # the first that was measured
-TABLES: Final = (SMALLER, LARGE, LARGEST, "orders", "wide", "log", "narrow")
-ORDER: Final = (*TABLES, SMALL, "lineitem-0.3-gzip", "lineitem-0.3-2cpu", "lineitem-0.3-1cpu", LEAST_FUNCTION)
-GROWING: Final = (SMALLER, LARGE, LARGEST)
-
-POLARS: Final = ("polars", "polars_text", "polars_stream")
-NAMES: Final[Mapping[str, str]] = {
-    "ours": OURS,
-    "polars": "Polars, dates typed",
-    "polars_text": "Polars, dates as text",
-    "polars_stream": "Polars, lazy and streaming",
-    "duckdb": "DuckDB",
-    "seed": "the seed design's way",
-    "wrangler": "awswrangler + fastavro",
-    "pandas_pyarrow": "pandas + pyarrow + fastavro",
-    "pyarrow_fastavro": "pyarrow + fastavro",
-}
-ALONE_NAMES: Final[Mapping[str, str]] = {**NAMES, "polars": "Polars", "fastavro": "fastavro"}
 KERNELS: Final[Mapping[str, str]] = {
     "cut": "find where records end",
     "parse": "fields to columns of text",
@@ -68,72 +70,32 @@ KERNELS: Final[Mapping[str, str]] = {
     "avro": "encode and compress Avro",
     "parquet": "encode and compress Parquet",
 }
-
-
-@dataclass(frozen=True)
-class SpeedTarget:
-    """In the first of ``works`` that has one of ``peers`` (any, if none is named): ``at_least`` as fast as the best."""
-
-    works: tuple[str, ...]
-    peers: tuple[str, ...]
-    at_least: float
-
-
-SPEED_TARGETS: Final = (
-    SpeedTarget((LARGE,), POLARS, 1.5),
-    SpeedTarget((LARGE,), ("duckdb",), 4.0),
-    SpeedTarget((LARGE, SMALLER), ("seed",), 25.0),
-    *(SpeedTarget((name,), (), 1.2) for name in TABLES if name != LARGE),
-    SpeedTarget((SMALL,), ("seed",), 4.0),
-)
-AVRO_RATIO_MIN: Final = 1.2
-DECODE_RATIO_MIN: Final = 1.0
-PEAK_GROWTH_MAX: Final = 1.05
-PEAK_MB_MAX: Final = 400
-LEAST_FUNCTION_SPEED_MIN: Final = 0.45
-REQUESTS_MAX: Final = 5
-WHOLE_AGAINST_KERNELS_MAX: Final = 1.35
-
-# --- the world
-
-CORES: Final = 2
-MIB: Final = 1 << 20
-LISTED_AT_A_TIME: Final = 1000  # keys that S3 names in one answer
-FUNCTION_MEMORY_MB: Final = 2048
 MEMORY_OF_A_PROCESSOR_MB: Final = 1769
 PROCESSORS_MAX: Final = 2  # that a conversion of one object can use
 FUNCTION_SIZES_MB: Final = (512, 1024, 1769, 2048, 3538)
 GB_SECOND_DOLLARS: Final[Mapping[str, float]] = {"arm64": 0.0000133334, "x86_64": 0.0000166667}
 TB_MB: Final = 1_000_000
-
-# --- sentences
-
 GENERATED: Final = """\
 <!-- Written by `python -m benchmarks.report` from benchmarks/results/: change that module, or measure anew.
      `make bench` measures in minutes and writes this; `BENCH=full make bench` takes every work and more rounds. -->"""
-
 INTRODUCTION: Final = """
 What `make bench` and `BENCH=full make bench` measured. Engines alternate, and a ratio is one of two runs of the same
 round: on a machine whose speed changes with the hour ratios say more than seconds. Every figure is a median, with the
 least and the greatest in brackets; met or missed goes by the median.
 """
-
 PEERS_WIN: Final = """
 Every work and measure in which some peer's median is below this program's: {wins} of {measured} that have both.
 """
-
 NO_PEER_WINS: Final = """
 In none of the {measured} medians (clock, CPU, peak memory, a work each) that this program and a peer both have is a
 peer's the lower one.
 """
-
 SERVER: Final = """
 The S3 server runs on the same two cores as its clients, and what it takes for a conversion nobody else can have.
 However an engine is made, it cannot finish in less than half of the sum of its own CPU seconds and the server's: the
 last column but one. Where requests are large and few the server takes less, so that its share is in part a client's
 doing. All engines of `lineitem-0.3`, and of the other tables this program and the fastest peer.
 """
-
 COST: Final = """
 Computed from the CPU seconds of `{work}`, {megabytes:,.0f} MB, and not measured in Lambda: one processor at 1,769 MB
 of memory, in proportion below and above, at most two; time is CPU seconds by processors; 0.0000133334 dollars a
@@ -141,34 +103,28 @@ GB-second on arm64 and 0.0000166667 on x86_64, which is taken to be as fast. An 
 peak memory on this object fits in, or that it was run at, and is taken to keep both processors busy, which flatters
 those that do not. Requests are not in it.
 """
-
 MEMORY_PICTURE: Final = """
 A function of 2,048 MB has 2,048 MiB, {limit:,.0f} MB as they are counted here. Beside a line's end is its last
 median.
 """
-
 KERNELS_TEXT: Final = """
 {data}: each step alone, {runs} runs, and the whole conversion from S3 to S3 of `{work}` beside it. Two cores would
 take half of the sum, {half}, if nothing else were to be done; the whole, less the half of the server's CPU seconds
 that it has to share, took {whole}: {ratio} times as long. What is between the two is fetching, uploading, and waiting
 for one another.
 """
-
 AVRO_TEXT: Final = """
 {data}; from memory to memory. Times a peer takes of ours, in pairs within a round, are in the last column, by CPU
 seconds.
 """
-
 DECODE_TEXT: Final = """
 {data}{threads}. CSV to typed columns in memory, and nothing written. Times a peer takes of ours, in pairs within a
 round and by the clock, are in the last column.
 """
-
 STARTUP_TEXT: Final = """
 A process that did not exist before converts one small object; both sets of libraries as they are installed, their
 byte code kept, as a package for Lambda has it. Ratios are those of pairs within a round.
 """
-
 METHOD: Final = (
     """Each run is a process of its own. Engines alternate, and each round begins with another one; outputs are deleted
     before. Engines that take minutes run in the first round alone: their rows say so. One that has failed at a work is
@@ -205,390 +161,6 @@ METHOD: Final = (
 )
 
 
-# --- what was measured, as the files have it
-
-
-class Sample(Struct, frozen=True):
-    """One run of one engine."""
-
-    seconds: float
-    cpu_seconds: float | None = None
-    server_cpu_seconds: float | None = None
-    peak_bytes: float | None = None
-    requests: float | None = None
-    exact: bool | None = None
-
-
-Samples = dict[str, list[Sample]]  # by engine, in the order of rounds
-Measure = Callable[[Sample], float | None]
-
-
-class Work(Struct, frozen=True):
-    """One thing to do, and what each engine took for it."""
-
-    name: str
-    title: str = ""
-    kind: str = "object"
-    source_bytes: int = field(default=0, name="bytes")
-    records: int = 0
-    columns: int = 0
-    objects: int = 1
-    cores: int | None = None
-    memory_mb: int | None = None
-    compressed: bool = False
-    rounds: int = 0
-    samples: Samples = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def megabytes(self) -> float:
-        """The source's size."""
-        return self.source_bytes / MB
-
-    def runs(self, engine: str) -> list[Sample]:
-        """Return what ``engine`` took, round by round; nothing if it has not finished once."""
-        return self.samples.get(engine, [])
-
-
-class Alone(Struct, frozen=True):
-    """One step of a conversion by itself, ours and others'."""
-
-    data: str = ""
-    megabytes: float = 0
-    threads: int | None = None
-    samples: Samples = field(default_factory=dict)
-
-
-class Kernels(Struct, frozen=True):
-    """CPU seconds of each step of a conversion by itself."""
-
-    cpu_seconds: dict[str, float]
-    data: str = ""
-    runs: int = 1
-
-    @property
-    def total(self) -> float:
-        """CPU seconds of all steps."""
-        return sum(self.cpu_seconds.values())
-
-
-class Span(Struct, frozen=True):
-    """One thread's stay in one stage, in seconds since the conversion began."""
-
-    stage: str
-    thread: str
-    begin: float
-    end: float
-
-
-class Waterfall(Struct, frozen=True):
-    """Which thread was in which stage when."""
-
-    spans: list[Span]
-    data: str = ""
-    seconds: float = 0
-
-
-class StartupRow(Struct, frozen=True):
-    """Seconds of one way to start, by rounds."""
-
-    what: str
-    ours: list[float]
-    seed: list[float]
-
-
-class Startup(Struct, frozen=True):
-    """What a cold start takes."""
-
-    rows: list[StartupRow]
-
-
-class Run(Struct, frozen=True):
-    """One file of results, or what is made of several."""
-
-    works: list[Work]
-    date: str = ""
-    commit: str = ""
-    kind: str = ""
-    command: str = ""
-    machine: str = ""
-    avro_alone: Alone | None = None
-    decode_alone: Alone | None = None
-    kernels: Kernels | None = None
-    waterfall: Waterfall | None = None
-    startup: Startup | None = None
-
-
-PARTS: Final = ("avro_alone", "decode_alone", "kernels", "waterfall", "startup")
-
-
-@dataclass(frozen=True)
-class Results:
-    """The runs, and what counts of them: ``origin`` says of each work's name and each part from which run it is."""
-
-    runs: tuple[Run, ...]
-    works: Mapping[str, Work]
-    parts: Run
-    origin: Mapping[str, str]
-
-    def of(self, kind: str) -> Iterator[Work]:
-        """Yield the works of a kind that were done as they are, without fewer cores, less memory or a codec."""
-        for work in self.works.values():
-            if work.kind == kind and work.cores is None and work.memory_mb is None and not work.compressed:
-                yield work
-
-
-def read(directory: Path) -> Results:
-    """Return what the files in ``directory`` say; FileNotFoundError if it holds none."""
-    files = {kind: directory / f"{kind}.json" for kind in KINDS}
-    found = {kind: path.read_bytes() for kind, path in files.items() if path.is_file()}
-    if not found:
-        message = f"neither {' nor '.join(str(path) for path in files.values())}: `make bench` writes them"
-        raise FileNotFoundError(message)
-    runs = [msgspec.structs.replace(msgspec.json.decode(text, type=Run), kind=kind) for kind, text in found.items()]
-    return overlaid(runs)
-
-
-def overlaid(runs: Sequence[Run]) -> Results:
-    """Return what counts of ``runs``: of each work, and each part beside them, what the last that has it says."""
-    works: dict[str, Work] = {}
-    parts: dict[str, object] = {}
-    origin: dict[str, str] = {}
-    for run in runs:
-        here = {work.name: work for work in run.works}
-        has = {part: getattr(run, part) for part in PARTS if getattr(run, part) is not None}
-        works |= here
-        parts |= has
-        origin |= dict.fromkeys([*here, *has], run.kind)
-    used = tuple(run for run in runs if run.kind in origin.values())
-    return Results(used, _in_order(works), msgspec.structs.replace(Run([]), **parts), origin)
-
-
-def _in_order(works: Mapping[str, Work]) -> dict[str, Work]:
-    """Return the works, those that are known first, each under a title that no other has."""
-    titles = Counter(work.title for work in works.values())
-    names = sorted(works, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
-    return {name: _titled(works[name], alone=titles[works[name].title] == 1) for name in names}
-
-
-def _titled(work: Work, *, alone: bool) -> Work:
-    if work.title and alone:
-        return work
-    return msgspec.structs.replace(work, title=f"{work.title} ({work.name})" if work.title else work.name)
-
-
-# --- medians and ratios
-
-
-def _seconds(run: Sample) -> float | None:
-    return run.seconds
-
-
-def _cpu(run: Sample) -> float | None:
-    return run.cpu_seconds
-
-
-def _server_cpu(run: Sample) -> float | None:
-    return run.server_cpu_seconds
-
-
-def _peak_mb(run: Sample) -> float | None:
-    return None if run.peak_bytes is None else run.peak_bytes / MB
-
-
-def _requests(run: Sample) -> float | None:
-    return run.requests
-
-
-MEASURES: Final[Mapping[str, Measure]] = {"clock, seconds": _seconds, "CPU seconds": _cpu, "peak MB": _peak_mb}
-
-
-def spread(runs: Iterable[Sample], measure: Measure) -> Spread | None:
-    """Return the spread of what was measured, None where nothing was."""
-    values = [value for value in map(measure, runs) if value is not None]
-    return Spread.of(values) if values else None
-
-
-def paired(theirs: Sequence[Sample], ours: Sequence[Sample], measure: Measure) -> Spread | None:
-    """Return how many times theirs is of ours, round by round; rounds that one of the two has not are left out."""
-    pairs = [(measure(this), measure(that)) for this, that in zip(theirs, ours, strict=False)]
-    values = [this / that for this, that in pairs if this is not None and that]
-    return Spread.of(values) if values else None
-
-
-def best(work: Work, peers: Sequence[str] = ()) -> str | None:
-    """Return the engine of ``peers`` (of all that are not ours, if none is named) with the least median seconds."""
-    medians = {
-        engine: Spread.of(run.seconds for run in runs).middle
-        for engine, runs in work.samples.items()
-        if runs and engine != "ours" and (not peers or engine in peers)
-    }
-    return min(medians, key=lambda engine: medians[engine], default=None)
-
-
-# --- figures, wanted and found
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One target: ``found`` is empty where nothing was measured, ``met`` None where nothing can be said."""
-
-    what: str
-    against: str
-    wanted: str
-    found: str = ""
-    met: bool | None = None
-
-    @property
-    def verdict(self) -> str:
-        """The last cell of its row."""
-        return {True: "met", False: "**missed**", None: "-"}[self.met]
-
-
-def figures(results: Results) -> list[Figure]:
-    """Return every target with what was found."""
-    return [
-        *(_speed(results, target) for target in SPEED_TARGETS),
-        _avro_speed(results.parts.avro_alone),
-        _decode_speed(results.parts.decode_alone),
-        _peak_growth(results),
-        _peak_limit(results),
-        _least_function(results),
-        _requests_of_a_small_object(results),
-        _whole_against_kernels(results),
-    ]
-
-
-def _speed(results: Results, target: SpeedTarget) -> Figure:
-    counted, fast = ("objects a second: ", "") if target.works == (SMALL,) else ("", " as fast")
-    wanted = f"{counted}at least {target.at_least:g} times{fast}"
-    works = [results.works[name] for name in target.works if name in results.works]
-    work = next((work for work in works if best(work, target.peers)), works[0] if works else None)
-    if work is None:
-        return Figure(target.works[0], _against(target, None), wanted)
-    peer = best(work, target.peers)
-    figure = Figure(work.title, _against(target, peer) + _elsewhere(results, target, work), wanted)
-    if not work.runs("ours") or "ours" in work.failed:
-        return _unfinished(figure, work)
-    if peer is None:
-        tried = [engine for engine in work.failed if engine != "ours" and engine in (target.peers or work.failed)]
-        return replace(figure, found="none of them finished" if tried else "")
-    return _compared(figure, work.runs(peer), work.runs("ours"), target.at_least)
-
-
-def _against(target: SpeedTarget, peer: str | None) -> str:
-    """Say who is compared with: the peer that is meant, or which of several it turned out to be."""
-    name = _called(peer) if peer else ""
-    if len(target.peers) == 1:
-        return _called(target.peers[0])
-    several = "the best of Polars' ways" if target.peers else "its best peer"
-    return f"{several}: {name}" if name else several
-
-
-def _elsewhere(results: Results, target: SpeedTarget, work: Work) -> str:
-    """Say what became of the work that was meant, where another had to do."""
-    first = results.works.get(target.works[0])
-    if first is None or work.name == first.name:
-        return "" if work.name == target.works[0] else f" (`{target.works[0]}` was not measured)"
-    verb = "did not finish" if set(target.peers) & first.failed.keys() else "was not run"
-    return f" ({verb} on `{first.name}`)"
-
-
-def _compared(figure: Figure, theirs: Sequence[Sample], ours: Sequence[Sample], at_least: float) -> Figure:
-    ratio, by_cpu = paired(theirs, ours, _seconds), paired(theirs, ours, _cpu)
-    if ratio is None:
-        return figure
-    found = _plain(ratio, 2) + (f"; by CPU seconds {_plain(by_cpu, 2)}" if by_cpu else "")
-    found += ", one round" if min(len(theirs), len(ours)) == 1 else ""
-    return replace(figure, found=found, met=ratio.middle >= at_least)
-
-
-def _unfinished(figure: Figure, work: Work) -> Figure:
-    """Return a figure missed, if this program failed at ``work``; if it was not run, one that was not measured."""
-    return replace(figure, found=_failure(work.failed["ours"]), met=False) if "ours" in work.failed else figure
-
-
-def _avro_speed(part: Alone | None) -> Figure:
-    figure = Figure("Avro encoder alone", "Polars", f"by CPU seconds, at least {AVRO_RATIO_MIN:g} times as fast")
-    ratio = paired(part.samples.get("polars", []), part.samples.get("ours", []), _cpu) if part else None
-    return replace(figure, found=_plain(ratio, 2), met=ratio.middle >= AVRO_RATIO_MIN) if ratio else figure
-
-
-def _decode_speed(part: Alone | None) -> Figure:
-    threads = f", {part.threads} threads" if part and part.threads else ""
-    figure = Figure(f"decode alone{threads}", "Polars", f"at least {DECODE_RATIO_MIN:.1f} times as fast")
-    if part is None:
-        return figure
-    return _compared(figure, part.samples.get("polars", []), part.samples.get("ours", []), DECODE_RATIO_MIN)
-
-
-def _peak_growth(results: Results) -> Figure:
-    figure = Figure(f"peak memory, `{LARGEST}`", f"that of `{LARGE}`", f"at most {PEAK_GROWTH_MAX:g} times")
-    large, largest = _ours(results, LARGE, _peak_mb), _ours(results, LARGEST, _peak_mb)
-    if large is None or largest is None:
-        return figure
-    growth = largest.middle / large.middle
-    found = f"{growth:.2f}, the ratio of medians ({largest.middle:.0f} and {large.middle:.0f} MB)"
-    return replace(figure, found=found, met=growth <= PEAK_GROWTH_MAX)
-
-
-def _peak_limit(results: Results) -> Figure:
-    figure = Figure(f"peak memory, `{LARGEST}`", "-", f"below {PEAK_MB_MAX} MB")
-    peak = _ours(results, LARGEST, _peak_mb)
-    return replace(figure, found=f"{_plain(peak, 0)} MB", met=peak.middle < PEAK_MB_MAX) if peak else figure
-
-
-def _least_function(results: Results) -> Figure:
-    wanted = f"completes; at least {LEAST_FUNCTION_SPEED_MIN:g} times its speed"
-    work = results.works.get(LEAST_FUNCTION)
-    whole = next((name for name in WHOLE_FUNCTION if _ours(results, name, _seconds)), None)
-    figure = Figure(work.title if work else LEAST_FUNCTION, f"two processors: `{whole or LARGE}`", wanted)
-    if work is None or not work.runs("ours") or "ours" in work.failed:
-        return _unfinished(figure, work) if work else figure
-    least, most = _ours(results, LEAST_FUNCTION, _seconds), _ours(results, whole or "", _seconds)
-    if least is None or most is None:
-        return replace(figure, found=f"completes in {_in_seconds(least)} s")
-    speed = most.middle / least.middle
-    found = f"{speed:.2f}, the ratio of medians ({most.middle:.2f} and {least.middle:.2f} s)"
-    return replace(figure, found=found, met=speed >= LEAST_FUNCTION_SPEED_MIN)
-
-
-def _requests_of_a_small_object(results: Results) -> Figure:
-    figure = Figure("requests of one small object without rejects", "-", f"at most {REQUESTS_MAX}")
-    requests = _ours(results, SMALL, _requests)
-    if requests is None:
-        return figure
-    objects = results.works[SMALL].objects
-    listings = -(-objects // LISTED_AT_A_TIME)
-    each = Spread(*((value - listings) / objects for value in (requests.middle, requests.low, requests.high)))
-    found = f"{_plain(each, 4)}: {requests.middle:,.0f} for {objects:,} objects, less {listings} to list them"
-    return replace(figure, found=found, met=each.middle <= REQUESTS_MAX)
-
-
-def _whole_against_kernels(results: Results) -> Figure:
-    wanted = f"at most {WHOLE_AGAINST_KERNELS_MAX:g} times, the server's half share taken off"
-    figure = Figure(_title(results, LARGE), "its kernels on two cores", wanted)
-    whole = _whole_without_server(results)
-    if whole is None or results.parts.kernels is None:
-        return figure
-    ratio = _divided(whole, results.parts.kernels.total / CORES)
-    return replace(figure, found=_plain(ratio, 2), met=ratio.middle <= WHOLE_AGAINST_KERNELS_MAX)
-
-
-def _whole_without_server(results: Results) -> Spread | None:
-    """Return the seconds of the large conversion, less what the server takes of each core."""
-    return _ours(
-        results,
-        LARGE,
-        lambda run: None if run.server_cpu_seconds is None else run.seconds - run.server_cpu_seconds / CORES,
-    )
-
-
-def _ours(results: Results, name: str, measure: Measure) -> Spread | None:
-    work = results.works.get(name)
-    return spread(work.runs("ours"), measure) if work else None
-
-
 def _wanted_and_found(results: Results) -> str:
     found = figures(results)
     rows = [[each.what, each.against, each.wanted, each.found, each.verdict] for each in found if each.found]
@@ -598,9 +170,6 @@ def _wanted_and_found(results: Results) -> str:
     told = _prose(f"Not measured in these runs: {'; '.join(missing)}.") if missing else ""
     header = ["work", "against", "wanted", "found: median (min-max) of ratios within a round", ""]
     return _section("Figures wanted and found", _table(header, rows) if rows else "", told)
-
-
-# --- pictures
 
 
 def drawn(results: Results, out: Path) -> str:
@@ -632,7 +201,7 @@ def _bars(work: Work, speed: Callable[[Work, Sample], float]) -> dict[str, Sprea
     bars: dict[str, Spread | str] = {}
     for engine in _engines(work):
         runs = work.runs(engine)
-        bars[_called(engine)] = Spread.of(speed(work, run) for run in runs) if runs else "did not finish"
+        bars[called(engine)] = Spread.of(speed(work, run) for run in runs) if runs else "did not finish"
     return bars
 
 
@@ -642,11 +211,11 @@ def _draw_memory(results: Results, folder: Path) -> str:
     unfinished: dict[str, list[float]] = {}
     for work in works:
         for engine in _engines(work):
-            peak = spread(work.runs(engine), _peak_mb)
+            peak = spread(work.runs(engine), peak_mb_of)
             if peak:
-                lines.setdefault(_called(engine), []).append((work.megabytes, peak.middle))
+                lines.setdefault(called(engine), []).append((work.megabytes, peak.middle))
             elif engine in work.failed:
-                unfinished.setdefault(_called(engine), []).append(work.megabytes)
+                unfinished.setdefault(called(engine), []).append(work.megabytes)
     if not lines:
         return ""
     limit = FUNCTION_MEMORY_MB * MIB / MB
@@ -683,7 +252,7 @@ def costs(results: Results) -> dict[str, dict[str, Spread | str]]:
     work = results.works.get(LARGE)
     return {
         f"{architecture}, {memory_mb:,} MB": {
-            _called(engine): _cost(results, engine, memory_mb, price) for engine in (_engines(work) if work else ())
+            called(engine): _cost(results, engine, memory_mb, price) for engine in (_engines(work) if work else ())
         }
         for architecture, price in GB_SECOND_DOLLARS.items()
         for memory_mb in FUNCTION_SIZES_MB
@@ -697,7 +266,7 @@ def _cost(results: Results, engine: str, memory_mb: int, price: float) -> Spread
         return "did not finish"
     work = there if there and there.runs(engine) else large
     runs = [run for run in work.runs(engine) if run.cpu_seconds is not None]
-    peak = spread(runs, _peak_mb)
+    peak = spread(runs, peak_mb_of)
     if not runs or not work.source_bytes or (work is large and peak and peak.middle * MB > memory_mb * MIB):
         return "does not fit"
     return Spread.of(dollars_a_tb((run.cpu_seconds or 0) / work.megabytes, memory_mb, price) for run in runs)
@@ -711,9 +280,6 @@ def dollars_a_tb(cpu_seconds_a_mb: float, memory_mb: int, gb_second_dollars: flo
 
 def _image(name: str, what: str) -> str:
     return f"![{what}]({PICTURES}/{name})"
-
-
-# --- a table for each work
 
 
 def _works(results: Results) -> str:
@@ -745,21 +311,21 @@ def _described(results: Results, work: Work) -> str:
 
 def _row(work: Work, engine: str, cells: int) -> list[str]:
     runs, why = work.runs(engine), work.failed.get(engine, "")
-    name = _called(engine, work)
+    name = called(engine, work)
     if not runs:
-        return [name, *["-"] * (cells - 2), _failure(why)]
+        return [name, *["-"] * (cells - 2), failure_told(why)]
     if work.rounds and len(runs) != work.rounds:
         name += f" ({len(runs)} run{'' if len(runs) == 1 else 's'})"
     seconds = Spread.of(run.seconds for run in runs)
     speeds = [work.megabytes / seconds.middle, *([work.objects / seconds.middle] if work.objects > 1 else [])]
-    compared = _compared_cells(runs) + (f"; {_failure(why)}" if why else "")
+    compared = _compared_cells(runs) + (f"; {failure_told(why)}" if why else "")
     return [
         name,
-        _in_seconds(seconds),
-        _in_seconds(spread(runs, _cpu)),
+        in_seconds(seconds),
+        in_seconds(spread(runs, cpu_of)),
         *(f"{speed:.0f}" if speed >= 10 else f"{speed:.1f}" for speed in speeds),
-        _plain(spread(runs, _peak_mb), 0),
-        _plain(spread(runs, _requests), 0),
+        plain(spread(runs, peak_mb_of), 0),
+        plain(spread(runs, requests_of), 0),
         compared,
     ]
 
@@ -770,21 +336,11 @@ def _compared_cells(runs: Iterable[Sample]) -> str:
     return "sums agree" if False in found else "-" if None in found else "exact"
 
 
-def _failure(why: str) -> str:
-    """Return a reason as one short line."""
-    line = " ".join(why.split())
-    line = line if len(line) <= CELL_CHARACTERS_MAX else f"{line[:CELL_CHARACTERS_MAX]}..."
-    return f"did not finish: {line}" if line else "did not finish"
-
-
 def _engines(work: Work) -> list[str]:
     """Return who was run: this program, then the peers as they are listed, then any that are not."""
     tried = {engine for engine, runs in work.samples.items() if runs} | work.failed.keys()
     known = [engine for engine in NAMES if engine in tried]
     return [*known, *sorted(tried.difference(known))]
-
-
-# --- where others are better, and what the server takes
 
 
 def _peer_wins(results: Results) -> str:
@@ -820,9 +376,9 @@ def _better(title: str, samples: Samples, names: Mapping[str, str]) -> Iterator[
 
 def _finished_by_others(work: Work) -> Iterator[list[str]]:
     """Yield a row, if this program has failed where some peer has not."""
-    finished = [_called(engine) for engine in _engines(work) if engine != "ours" and work.runs(engine)]
+    finished = [called(engine) for engine in _engines(work) if engine != "ours" and work.runs(engine)]
     if "ours" in work.failed and finished:
-        yield [work.title, "finishing", _failure(work.failed["ours"]), "; ".join(finished)]
+        yield [work.title, "finishing", failure_told(work.failed["ours"]), "; ".join(finished)]
 
 
 def _server(results: Results) -> str:
@@ -837,14 +393,11 @@ def _server(results: Results) -> str:
 
 def _server_row(work: Work, engine: str) -> Iterator[list[str]]:
     runs = work.runs(engine)
-    its, server = spread(runs, _cpu), spread(runs, _server_cpu)
+    its, server = spread(runs, cpu_of), spread(runs, server_cpu_of)
     if its and server:
         least = spread(runs, lambda run: ((run.cpu_seconds or 0) + (run.server_cpu_seconds or 0)) / CORES)
-        cells = (its, server, least, spread(runs, _seconds))
-        yield [work.title, _called(engine), *(_in_seconds(cell) for cell in cells)]
-
-
-# --- the parts
+        cells = (its, server, least, spread(runs, seconds_of))
+        yield [work.title, called(engine), *(in_seconds(cell) for cell in cells)]
 
 
 def _startup(results: Results) -> str:
@@ -859,15 +412,15 @@ def _startup(results: Results) -> str:
 def _startup_row(row: StartupRow) -> list[str]:
     ratio = Spread.of(this / that for this, that in zip(row.ours, row.seed, strict=False))
     rounds = min(len(row.ours), len(row.seed))
-    return [row.what, *(_plain(found, 2) for found in (Spread.of(row.ours), Spread.of(row.seed), ratio)), str(rounds)]
+    return [row.what, *(plain(found, 2) for found in (Spread.of(row.ours), Spread.of(row.seed), ratio)), str(rounds)]
 
 
 def _avro_alone(results: Results) -> str:
-    return _alone(results, "avro_alone", "Avro encoder alone", _cpu, AVRO_TEXT)
+    return _alone(results, "avro_alone", "Avro encoder alone", cpu_of, AVRO_TEXT)
 
 
 def _decode_alone(results: Results) -> str:
-    return _alone(results, "decode_alone", "Decode alone", _seconds, DECODE_TEXT)
+    return _alone(results, "decode_alone", "Decode alone", seconds_of, DECODE_TEXT)
 
 
 def _alone(results: Results, name: str, title: str, measure: Measure, text: str) -> str:
@@ -879,10 +432,10 @@ def _alone(results: Results, name: str, title: str, measure: Measure, text: str)
     rows = []
     for engine, runs in part.samples.items():
         if runs:
-            seconds, cpu = spread(runs, _seconds), spread(runs, _cpu)
+            seconds, cpu = spread(runs, seconds_of), spread(runs, cpu_of)
             speed = f"{part.megabytes / cpu.middle:.0f}" if cpu and part.megabytes else "-"
             ratio = paired(runs, ours, measure) if engine != "ours" else None
-            shown = [_in_seconds(seconds), _in_seconds(cpu), speed, _plain(ratio, 2), str(len(runs))]
+            shown = [in_seconds(seconds), in_seconds(cpu), speed, plain(ratio, 2), str(len(runs))]
             rows.append([ALONE_NAMES.get(engine, engine), *shown])
     header = ["engine", "seconds", "CPU seconds", "MB a CPU second", "times ours", "rounds"]
     threads = f", {part.threads} threads" if part.threads else ""
@@ -899,10 +452,10 @@ def _kernels(results: Results) -> str:
         for name, seconds in part.cpu_seconds.items()
     ]
     rows.append(["together", "", f"{part.total:.2f}", ""])
-    whole, told = _whole_without_server(results), ""
+    whole, told = whole_without_server(results), ""
     if whole:
         half = part.total / CORES
-        values = {"half": f"{half:.2f} s", "whole": f"{_plain(whole, 2)} s", "ratio": _plain(_divided(whole, half), 2)}
+        values = {"half": f"{half:.2f} s", "whole": f"{plain(whole, 2)} s", "ratio": plain(divided(whole, half), 2)}
         told = _prose(KERNELS_TEXT, data=part.data, runs=part.runs, work=LARGE, **values)
     table = _table(["step", "what it does", "CPU seconds", "share"], rows)
     return _section("The kernels against the whole", told, table, _from(results, "kernels"))
@@ -923,9 +476,6 @@ def _run_told(run: Run) -> str:
     command = f"`{run.command}`" if run.command else ""
     said = ", ".join(filter(None, (run.date, commit, command)))
     return f"The {run.kind} run: {said}. " + "; ".join(run.machine.splitlines()) + ("." if run.machine else "")
-
-
-# --- Markdown
 
 
 def document(results: Results, shown: str) -> str:
@@ -974,39 +524,8 @@ def _prose(text: str, bullet: str = "", **values: object) -> str:
 _HELD: Final = "\x00"  # a space that no line may end at
 
 
-def _called(engine: str, work: Work | None = None) -> str:
-    """Return an engine's name; in the table of a ``work`` ours says which function it was."""
-    name = NAMES.get(engine, engine)
-    if work is None or engine != "ours":
-        return name
-    return f"{name}, as a function of {work.memory_mb or FUNCTION_MEMORY_MB:,} MB"
-
-
-def _title(results: Results, name: str) -> str:
-    return results.works[name].title if name in results.works else name
-
-
-def _in_seconds(found: Spread | None) -> str:
-    """Return a spread in as many digits as it deserves."""
-    return _plain(found, 3 if found and found.middle < 1 else 2)
-
-
-def _plain(found: Spread | None, digits: int) -> str:
-    """Return a spread, or its one value where it has no other."""
-    if found is None:
-        return "-"
-    return f"{found.middle:.{digits}f}" if found.low == found.high else found.text(digits)
-
-
 def _number(value: float) -> str:
     return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
-
-
-def _divided(found: Spread, by: float) -> Spread:
-    return Spread(found.middle / by, found.low / by, found.high / by)
-
-
-# --- the command
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

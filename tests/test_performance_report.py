@@ -10,7 +10,9 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
+from benchmarks import figures as wanted
 from benchmarks import report
+from benchmarks import runs as measured
 from benchmarks.measure import Spread
 
 if TYPE_CHECKING:
@@ -98,8 +100,8 @@ def bare(*works: dict[str, Any], **parts: Any) -> dict[str, Any]:
     return {"kind": "quick", "works": list(works)} | parts
 
 
-def overlaid(*results: dict[str, Any]) -> report.Results:
-    return report.overlaid([msgspec.convert(each, report.Run) for each in results])
+def overlaid(*results: dict[str, Any]) -> measured.Results:
+    return measured.overlaid([msgspec.convert(each, measured.Run) for each in results])
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +123,7 @@ def rows(document: str, heading: str) -> list[list[str]]:
 
 
 def found(*works: dict[str, Any]) -> dict[tuple[str, str], list[str]]:
-    figures = report.figures(overlaid(bare(*works)))
+    figures = wanted.figures(overlaid(bare(*works)))
     return {(each.what, each.against): [each.found, each.verdict] for each in figures if each.found}
 
 
