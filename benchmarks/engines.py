@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:  # nothing heavy here: what an engine imports is part of its start-up, and of no other's
     from collections.abc import Callable, Mapping
+    from io import BytesIO
 
     Conversion = Callable[[], None]
 
@@ -112,12 +113,12 @@ def seed(job: Job) -> Conversion:
     def write_parquet(one: Job, frame: pd.DataFrame) -> None:
         buffer = BytesIO()
         pq.write_table(pa.Table.from_pandas(frame), buffer, compression="snappy")
-        client.put_object(Bucket=one.output_bucket, Key=one.output_key("parquet"), Body=buffer.getvalue())
+        _put(client, one, "parquet", buffer)
 
     def write_avro(one: Job, frame: pd.DataFrame) -> None:
         buffer = BytesIO()
         fastavro.writer(buffer, _avro_schema(frame), frame.to_dict("records"), codec="snappy")
-        client.put_object(Bucket=one.output_bucket, Key=one.output_key("avro"), Body=buffer.getvalue())
+        _put(client, one, "avro", buffer)
 
     def convert(one: Job) -> None:
         body = client.get_object(Bucket=one.input_bucket, Key=one.key)["Body"].read()
@@ -140,10 +141,10 @@ def wrangler(job: Job) -> Conversion:
     def write_avro(frame: Any) -> None:  # noqa: ANN401  # pandas is for three engines only to import
         buffer = BytesIO()
         fastavro.writer(buffer, _avro_schema(frame), frame.to_dict("records"), codec="snappy")
-        client.put_object(Bucket=job.output_bucket, Key=job.output_key("avro"), Body=buffer.getvalue())
+        _put(client, job, "avro", buffer)
 
     def convert() -> None:
-        frame = wr.s3.read_csv(f"s3://{job.input_bucket}/{job.key}", use_threads=True)
+        frame = wr.s3.read_csv([f"s3://{job.input_bucket}/{job.key}"])  # as text it would be a prefix
         target = f"s3://{job.output_bucket}/{job.output_key('parquet')}"
         _both(lambda: wr.s3.to_parquet(frame, target, compression="snappy"), lambda: write_avro(frame))
 
@@ -161,19 +162,16 @@ def pandas_pyarrow(job: Job) -> Conversion:
 
     client = boto3.client("s3")
 
-    def put(suffix: str, buffer: BytesIO) -> None:
-        client.put_object(Bucket=job.output_bucket, Key=job.output_key(suffix), Body=buffer.getvalue())
-
     def write_parquet(frame: pd.DataFrame) -> None:
         buffer = BytesIO()
         frame.to_parquet(buffer, engine="pyarrow", compression="snappy", index=False)
-        put("parquet", buffer)
+        _put(client, job, "parquet", buffer)
 
     def write_avro(frame: pd.DataFrame) -> None:
         buffer = BytesIO()
         table = pa.Table.from_pandas(frame, preserve_index=False)
         fastavro.writer(buffer, _avro_of_arrow(table), table.to_pylist(), codec="snappy")
-        put("avro", buffer)
+        _put(client, job, "avro", buffer)
 
     def convert() -> None:
         body = client.get_object(Bucket=job.input_bucket, Key=job.key)["Body"].read()
@@ -198,13 +196,13 @@ def pyarrow_fastavro(job: Job) -> Conversion:
     def write_parquet(table: pa.Table) -> None:
         buffer = BytesIO()
         pq.write_table(table, buffer, compression="snappy")
-        client.put_object(Bucket=job.output_bucket, Key=job.output_key("parquet"), Body=buffer.getvalue())
+        _put(client, job, "parquet", buffer)
 
     def write_avro(table: pa.Table) -> None:
         buffer = BytesIO()
         rows = (row for batch in table.to_batches() for row in batch.to_pylist())
         fastavro.writer(buffer, _avro_of_arrow(table), rows, codec="snappy")
-        client.put_object(Bucket=job.output_bucket, Key=job.output_key("avro"), Body=buffer.getvalue())
+        _put(client, job, "avro", buffer)
 
     def convert() -> None:
         body = client.get_object(Bucket=job.input_bucket, Key=job.key)["Body"].read()
@@ -248,7 +246,7 @@ def polars_stream(job: Job) -> Conversion:
     def write_avro(frame: pl.DataFrame) -> None:
         buffer = BytesIO()
         frame.write_avro(buffer, compression="snappy", name="Record")
-        client.put_object(Bucket=job.output_bucket, Key=job.output_key("avro"), Body=buffer.getvalue())
+        _put(client, job, "avro", buffer)
 
     def convert() -> None:
         source = f"s3://{job.input_bucket}/{job.key}"
@@ -339,12 +337,12 @@ def _polars(job: Job, *, dates: bool) -> Conversion:
     def write_parquet(one: Job, frame: pl.DataFrame) -> None:
         buffer = BytesIO()
         frame.write_parquet(buffer, compression="snappy")
-        client.put_object(Bucket=one.output_bucket, Key=one.output_key("parquet"), Body=buffer.getvalue())
+        _put(client, one, "parquet", buffer)
 
     def write_avro(one: Job, frame: pl.DataFrame) -> None:
         buffer = BytesIO()
         frame.write_avro(buffer, compression="snappy", name="Record")
-        client.put_object(Bucket=one.output_bucket, Key=one.output_key("avro"), Body=buffer.getvalue())
+        _put(client, one, "avro", buffer)
 
     def convert(one: Job) -> None:
         body = client.get_object(Bucket=one.input_bucket, Key=one.key)["Body"].read()
@@ -358,6 +356,11 @@ def _pooled() -> Any:  # noqa: ANN401  # botocore is for the engines to import
     from botocore.config import Config  # noqa: PLC0415
 
     return Config(max_pool_connections=2 * SMALL_WORKERS)
+
+
+def _put(client: Any, job: Job, suffix: str, buffer: BytesIO) -> None:  # noqa: ANN401  # as above
+    """Make what has been written the output that ends in ``suffix``."""
+    client.put_object(Bucket=job.output_bucket, Key=job.output_key(suffix), Body=buffer.getvalue())
 
 
 def _both(write_parquet: Callable[[], object], write_avro: Callable[[], object]) -> None:
