@@ -12,7 +12,8 @@ from typing import Final
 
 from benchmarks import datasets, measure
 from csv_transcode.decode.inference import TypeRules
-from csv_transcode.decode.reader import Reading, StripeDecoder, read_head
+from csv_transcode.decode.reader import Reading, read_head
+from csv_transcode.decode.stripes import StripeDecoder
 
 SCALE: Final = 0.1
 SOURCE_BYTES: Final = 40_000_000

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks import datasets, measure
 from csv_transcode.decode.evidence import ColumnEvidence
 from csv_transcode.decode.inference import TypeRules
-from csv_transcode.decode.reader import Reading, StripeDecoder, read_head
+from csv_transcode.decode.reader import Reading, read_head
+from csv_transcode.decode.stripes import StripeDecoder
 from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
 from csv_transcode.formats.memory import use_lean_allocators
 from csv_transcode.formats.parquet import ParquetEncoder

@@ -22,7 +22,8 @@ from msgspec.structs import replace
 
 from csv_transcode.decode.evidence import ColumnEvidence
 from csv_transcode.decode.inference import TypeRules
-from csv_transcode.decode.reader import Reading, StripeDecoder, read_head
+from csv_transcode.decode.reader import Reading, read_head
+from csv_transcode.decode.stripes import StripeDecoder
 from csv_transcode.errors import ConservationError, DialectError, RecordError, RejectedError
 from csv_transcode.formats.avro.container import AvroContainer, AvroEncoder
 from csv_transcode.formats.avro.schema import ORIGINAL_NAME
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
 
     from csv_transcode.deadline import Deadline
     from csv_transcode.decode.dialect import Dialect
-    from csv_transcode.decode.reader import Head, Observed
+    from csv_transcode.decode.reader import Head
     from csv_transcode.decode.records import Stripe
+    from csv_transcode.decode.stripes import Observed
     from csv_transcode.formats.avro.container import EncodedBatch
     from csv_transcode.rejects import Reject
     from csv_transcode.schema import ColumnType, Schema

@@ -15,8 +15,9 @@ from csv_transcode.decode.dialect import Dialect
 from csv_transcode.decode.dialect_detection import Given
 from csv_transcode.decode.evidence import ColumnEvidence
 from csv_transcode.decode.inference import TypeRules
-from csv_transcode.decode.reader import Reading, StripeDecoder, read_head
+from csv_transcode.decode.reader import Reading, read_head
 from csv_transcode.decode.records import Cuts, RecordCutter
+from csv_transcode.decode.stripes import StripeDecoder
 from csv_transcode.errors import ConservationError, LimitError, TranscodeError
 from tests.decode import naive
 

@@ -21,8 +21,9 @@ from csv_transcode.decode.dialect import column_names
 from csv_transcode.decode.encoding import UTF8, Encoding
 from csv_transcode.decode.inference import TypeRules
 from csv_transcode.decode.plain import LINE_ENDS
-from csv_transcode.decode.reader import Head, Reading, StripeDecoder
+from csv_transcode.decode.reader import Head, Reading
 from csv_transcode.decode.records import Cuts
+from csv_transcode.decode.stripes import StripeDecoder
 from csv_transcode.settings import RECORD_BYTES_MAX
 
 if TYPE_CHECKING:

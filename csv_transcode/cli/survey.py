@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from csv_transcode.decode.evidence import ColumnEvidence
 from csv_transcode.decode.inference import ruled_out_each
-from csv_transcode.decode.reader import StripeDecoder, read_head
+from csv_transcode.decode.reader import read_head
+from csv_transcode.decode.stripes import StripeDecoder
 from csv_transcode.rejects import FirstRejects
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from csv_transcode.decode.dialect import Dialect
-    from csv_transcode.decode.reader import Head, Observed
+    from csv_transcode.decode.reader import Head
     from csv_transcode.decode.records import Stripe
+    from csv_transcode.decode.stripes import Observed
     from csv_transcode.pipeline import Plan, Pools
     from csv_transcode.rejects import Reject
     from csv_transcode.schema import Schema

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from csv_transcode.decode.dialect_detection import Given
 from csv_transcode.decode.inference import TypeRules
-from csv_transcode.decode.reader import Reading, StripeDecoder, read_head
+from csv_transcode.decode.reader import Reading, read_head
 from csv_transcode.decode.records import Cuts
+from csv_transcode.decode.stripes import StripeDecoder
 from csv_transcode.schema import ColumnType
 from tests.profiles import examples
 

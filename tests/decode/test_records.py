@@ -13,9 +13,9 @@ from csv_transcode.decode.arrow_csv import PARSE_BYTES, BlockParser, ParsedBlock
 from csv_transcode.decode.dialect import Dialect
 from csv_transcode.decode.inference import TypeRules
 from csv_transcode.decode.plain import bare_returns, is_plain, line_count, record_edges
-from csv_transcode.decode.reader import StripeDecoder
 from csv_transcode.decode.records import Cuts, RecordCutter
 from csv_transcode.decode.sift import Block
+from csv_transcode.decode.stripes import StripeDecoder
 from csv_transcode.decode.walk import Boundaries
 from csv_transcode.errors import ConservationError, LimitError
 from tests.decode import naive

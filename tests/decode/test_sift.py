@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from csv_transcode.decode.dialect import Dialect
 from csv_transcode.decode.inference import TypeRules
-from csv_transcode.decode.reader import Parsed, StripeDecoder
 from csv_transcode.decode.records import Cuts, RecordCutter
 from csv_transcode.decode.sift import Block, sift
+from csv_transcode.decode.stripes import Parsed, StripeDecoder
 from csv_transcode.decode.walk import REACH
 from csv_transcode.errors import LimitError
 from tests.decode import messy, naive
