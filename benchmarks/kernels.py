@@ -75,7 +75,7 @@ def convert(source: bytes) -> dict[str, float]:
         if stripe is None:
             break
         with spent.at("parse"):
-            parsed = decoder.parse(stripe)
+            parsed = decoder.parse(stripe, evidence)
         with spent.at("observe"):
             observed = decoder.observe(parsed, evidence)
             evidence = tuple(

@@ -1,7 +1,7 @@
 """Arrow's compute kernels, called by name.
 
 ``pyarrow.compute`` is the usual way to them. It writes a documented Python function for each of some 280 kernels when
-it is imported, and ``cast``, ``take`` and ``filter`` of Arrow's arrays import it: 50 ms of a cold start, for the eleven
+it is imported, and ``cast``, ``take`` and ``filter`` of Arrow's arrays import it: 50 ms of a cold start, for the twelve
 functions that are needed here. What its functions do is what stands below; tests hold one against the other.
 """
 
@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pyarrow._compute import CastOptions, MatchSubstringOptions, SetLookupOptions, TrimOptions, call_function
+from pyarrow._compute import (
+    CastOptions,
+    MatchSubstringOptions,
+    ReplaceSubstringOptions,
+    SetLookupOptions,
+    TrimOptions,
+    call_function,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,6 +63,12 @@ def contains(texts: Array, text: str) -> Array:
 def trimmed_right(texts: Array, characters: str) -> Array:
     """Return the texts without any of ``characters`` at their ends."""
     found: Array = call_function("utf8_rtrim", [texts], TrimOptions(characters))
+    return found
+
+
+def replaced(texts: Array, text: str, by: str) -> Array:
+    """Return the texts with ``by`` wherever ``text`` stands in them."""
+    found: Array = call_function("replace_substring", [texts], ReplaceSubstringOptions(text, by))
     return found
 
 

@@ -145,7 +145,7 @@ def read_table(chunks: Iterable[bytes], plan: Plan) -> pa.Table:
     scan = _Scan(StripeDecoder(head.names, head.dialect, plan.rules), head, Stages.untimed())
     seen = []
     for stripe in head.stripes(scan.decoder):
-        observed = scan.decoder.observe(scan.decoder.parse(stripe), scan.evidence)
+        observed = scan.decoder.observe(scan.decoder.parse(stripe, scan.evidence), scan.evidence)
         for reject in observed.rejects:
             raise _record_error(reject.counted_from(scan.read))
         scan.add(observed.evidence, observed.count, ())
@@ -392,7 +392,7 @@ def _decode(
 
 def _observe(scan: _Scan, stripe: Stripe, known: Sequence[ColumnEvidence] | None) -> Observed:
     with scan.stages.at(DECODE):
-        return scan.decoder.observe(scan.decoder.parse(stripe), known)
+        return scan.decoder.observe(scan.decoder.parse(stripe, known), known)
 
 
 def _encode(scan: _Scan, observed: Observed, types: Sequence[ColumnType], avro: AvroEncoder | None) -> _Decoded:

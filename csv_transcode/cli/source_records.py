@@ -84,9 +84,10 @@ class SourceRecords:
         for reject in parsed.rejects:
             message = f"a record that the rejects do not name cannot be read: {reject.reason}, {reject.detail}"
             raise MismatchError(message)
+        strings = parsed.strings
         if self._dialect.escape_char is None:
-            self._require_same(b"".join(block.data for block in stripe.blocks), parsed.strings)
-        return parsed.strings
+            self._require_same(b"".join(block.data for block in stripe.blocks), strings)
+        return strings
 
     def _require_header(self, stripe: Stripe) -> None:
         data = b"".join(block.data for block in stripe.blocks)

@@ -73,3 +73,13 @@ def string_array(texts: Sequence[str | None]) -> pa.Array[Any]:
         len(encoded),
         [present, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))],  # type: ignore[arg-type]
     )
+
+
+def is_utf8(data: bytes) -> bool:
+    """Say whether ``data`` is valid UTF-8."""
+    ends = pa.py_buffer(np.array([0, len(data)], np.int64))  # type: ignore[arg-type]
+    try:
+        pa.Array.from_buffers(pa.large_string(), 1, [None, ends, pa.py_buffer(data)]).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True

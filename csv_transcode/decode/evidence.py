@@ -68,14 +68,20 @@ class Evidence(Struct, frozen=True):
 
     def shifted(self, records: int) -> Self:
         """Return the same, ``records`` further down."""
+        if id(self) in _SHOW_NOTHING:
+            return self
         return type(self)(*[_shifted(value, records) for value in astuple(self)])
 
     def renumbered(self, numbers: Numbers) -> Self:
         """Return the same, record i of it being record ``numbers[i]``."""
+        if id(self) in _SHOW_NOTHING:
+            return self
         return type(self)(*[_renumbered(value, numbers) for value in astuple(self)])
 
     def merged(self, later: Self) -> Self:
         """Return what this and then ``later`` have shown."""
+        if id(later) in _SHOW_NOTHING:
+            return self
         return type(self)(*map(_merged, astuple(self), astuple(later)))
 
 
@@ -139,7 +145,6 @@ class BooleanEvidence(Evidence, frozen=True):
 NO_NUMBER: Final = NumberEvidence()
 NO_TIMESTAMP: Final = TimestampEvidence()
 NO_BOOLEAN: Final = BooleanEvidence()
-_SHOW_NOTHING: Final = frozenset(map(id, (NOTHING_YET, NO_DIGITS, NO_NUMBER, NO_TIMESTAMP, NO_BOOLEAN)))
 
 
 class ColumnEvidence(Evidence, frozen=True):
@@ -151,6 +156,12 @@ class ColumnEvidence(Evidence, frozen=True):
     number: NumberEvidence = NO_NUMBER
     timestamp: TimestampEvidence = NO_TIMESTAMP
     boolean: BooleanEvidence = NO_BOOLEAN
+
+
+NO_EVIDENCE: Final = ColumnEvidence()
+_SHOW_NOTHING: Final = frozenset(
+    map(id, (NOTHING_YET, NO_DIGITS, NO_NUMBER, NO_TIMESTAMP, NO_BOOLEAN, NO_EVIDENCE)),
+)
 
 
 def _shift(record: int, records: int) -> int:
