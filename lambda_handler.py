@@ -158,6 +158,9 @@ def lambda_handler(event: object, context: object) -> dict[str, Any]:
 
 
 def _build(settings: Settings) -> Processor:
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # else NumPy starts threads that spin, for algebra nobody asks for
     from csv_transcode.formats.memory import use_lean_allocators  # noqa: PLC0415 - as below
     from s3_data_processor import S3DataProcessor  # noqa: PLC0415 - Arrow and the SDK, only for what is to be done
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
@@ -143,8 +144,8 @@ class Manifest(Struct, frozen=True):
         """Return the manifest's bytes: UTF-8, keys in the contract's order, a line end at the end."""
         entries = [_without_none(_plain(entry), "spelling", "ruled_out") for entry in self.schema]
         described = _without_none({"manifest_version": MANIFEST_VERSION} | _plain(self), "attempt_id")
-        text = json.dumps(described | {"schema": entries}, ensure_ascii=False, allow_nan=False, indent=1)
-        return text.encode() + b"\n"
+        compact = msgspec.json.encode(described | {"schema": entries})  # json.dumps indents in Python: 20 times as long
+        return msgspec.json.format(compact, indent=1) + b"\n"
 
     @classmethod
     def from_json(cls, content: bytes) -> Manifest:
