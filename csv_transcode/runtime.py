@@ -90,7 +90,7 @@ class Runtime(Struct, frozen=True):
     largest number of threads and a name, and returns an executor that its caller shuts down. One that runs ``submit``
     in the calling thread is allowed: no task of the package waits for a later one. ``condition`` makes the lock
     that threads wait on; ``cores`` is how many processors there are to keep busy. ``memory_bytes`` is what the process
-    may use, ``resident_bytes`` what it does (0: unknown).
+    may use, ``resident_bytes`` what it does (0: unknown), ``cpu_seconds`` what all its threads have computed so far.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -101,3 +101,4 @@ class Runtime(Struct, frozen=True):
     cores: int = field(default_factory=_cores)
     memory_bytes: Callable[[], int] = memory_bytes
     resident_bytes: Callable[[], int] = resident_bytes
+    cpu_seconds: Callable[[], float] = time.process_time
