@@ -16,7 +16,7 @@ from csv_transcode.decode.evidence import ColumnEvidence
 from csv_transcode.decode.expectations import Expectation, expectation
 from csv_transcode.decode.inference import TypeRules, ruled_out_each
 from csv_transcode.decode.plain import is_plain
-from csv_transcode.decode.records import Stripe
+from csv_transcode.decode.records import Cuts, RecordCutter, Stripe
 from csv_transcode.decode.sift import Block
 from csv_transcode.decode.stripes import StripeDecoder
 from tests.decode import near_misses
@@ -182,3 +182,27 @@ def test_columns_that_are_alike_are_typed_in_one_go(monkeypatch: pytest.MonkeyPa
     assert [str(column.type) for column in schema] == ["int64", "double", "int64", "double", "string"]
     assert read == [[0, 2], [1, 3]]
     assert values == decoded(table, TypeRules(), known=False)[2]
+
+
+@pytest.mark.parametrize(
+    ("second", "reason", "kept"),
+    [
+        (b"3,\xff\n4,b\n", "encoding", ["4"]),
+        (b"3\n4,b\n", "field_count", ["4"]),
+        (b"3,a,b\n4,b\n", "field_count", ["4"]),
+        (b'3,"a\n4,b\n', "unterminated_quote", ["4"]),
+    ],
+)
+def test_records_with_a_flaw_are_rejected_from_a_table_that_is_read_by_places(
+    second: bytes, reason: str, kept: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expectations, "MANY_COLUMNS", 2)
+    decoder = StripeDecoder(["c", "d"], DIALECT, TypeRules())
+    known = (ColumnEvidence(),) * 2
+    for data in (b"1,a\n2,b\n", second):
+        chunks = RecordCutter([data], DIALECT, Cuts(), width=2, offset=0, line=1)
+        for stripe in chunks.stripes():
+            parsed = decoder.parse(stripe, known)
+            known = decoder.observe(parsed, known).evidence
+    assert [reject.reason for reject in parsed.rejects] == [reason]
+    assert parsed.strings.column(0).to_pylist() == kept
