@@ -56,6 +56,10 @@ PANEL_INCHES: Final = 0.42  # of a panel, beside its rows: its title
 AXIS_INCHES: Final = 0.55  # figures below an axis, and what they are
 NAMES_INCHES: Final = 2.0  # beside the axes: the longest name of an engine
 LABEL_ROOM: Final = 0.08  # of an axis, for each panel in the row: the figure behind the longest bar
+FLAME_INCHES: Final = 0.17  # of a frame
+FLAME_CHARACTERS: Final = 200  # that fit into the whole width
+FLAME_OWN: Final = ("csv_transcode", "s3_data_processor", "lambda_handler")
+BOX_SHARE_LEAST: Final = 0.001
 LABELS_APART: Final = 0.055  # of the height of the axes
 
 
@@ -113,6 +117,61 @@ def waterfall(rows: Mapping[str, Sequence[tuple[float, float]]], path: Path) -> 
         axes.set_xlim(left=0)
         axes.grid(axis="x", color=GREY, alpha=0.4, linewidth=0.5)
         axes.set_xlabel("seconds since the start")
+
+
+def flame(stacks: Sequence[tuple[Sequence[str], float]], path: Path) -> None:
+    """Draw CPU seconds by stack, the outermost frame on top: a box is as wide as what was spent in it and below."""
+    boxes = _boxes(stacks)
+    whole = sum(seconds for _, seconds in stacks)
+    deepest = max(depth for depth, _, _, _ in boxes)
+    with _drawing(path, AXIS_INCHES + FLAME_INCHES * (deepest + 1)) as figure:
+        axes = figure.subplots()
+        for depth, begin, width, name in boxes:
+            if width < BOX_SHARE_LEAST * whole:
+                continue
+            own = name.startswith(FLAME_OWN)
+            axes.barh(
+                depth, width, left=begin, height=1.0, color=ACCENT if own else GREY, edgecolor="white", linewidth=0.4
+            )
+            shown = _fitting(name, width / whole)
+            if shown:
+                axes.annotate(
+                    shown,
+                    (begin, depth),
+                    (2, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=6.5,
+                    color="white" if own else INK,
+                    in_layout=False,
+                )
+        axes.set_xlim(0, whole)
+        axes.set_ylim(deepest + 0.5, -0.5)
+        axes.set_yticks([])
+        axes.set_xlabel("CPU seconds")
+
+
+def _boxes(stacks: Sequence[tuple[Sequence[str], float]]) -> list[tuple[int, float, float, str]]:
+    """Return (depth, begin, width, name) of every frame, siblings by width: stacks with the same frames share them."""
+    boxes: list[tuple[int, float, float, str]] = []
+    begin = 0.0
+    seconds: dict[str, float] = {}
+    for frames, spent in stacks:
+        if frames:
+            seconds[frames[0]] = seconds.get(frames[0], 0.0) + spent
+    for name, width in sorted(seconds.items(), key=lambda one: (-one[1], one[0])):
+        below = [(frames[1:], spent) for frames, spent in stacks if frames and frames[0] == name]
+        boxes.append((0, begin, width, name))
+        boxes += [(depth + 1, begin + at, inner, called) for depth, at, inner, called in _boxes(below)]
+        begin += width
+    return boxes
+
+
+def _fitting(name: str, share: float) -> str:
+    """Return as much of a frame's name, from its end, as its box has room for."""
+    room = int(share * FLAME_CHARACTERS)
+    short = ".".join(name.split(".")[-2:])
+    return next((text for text in (short, short.rpartition(".")[2]) if len(text) <= room), "")
 
 
 def cost(panels: Mapping[str, Bars], across: int, path: Path) -> None:

@@ -103,6 +103,10 @@ GB-second on arm64 and 0.0000166667 on x86_64, which is taken to be as fast. An 
 peak memory on this object fits in, or that it was run at, and is taken to keep both processors busy, which flatters
 those that do not. Requests are not in it.
 """
+FLAME: Final = """
+One conversion of {data}, {seconds:.2f} CPU seconds, sampled five hundred times a second by each thread's CPU clock.
+The outermost frame is on top, and a library is one box: what it does in C is in the box of the line that called it.
+"""
 MEMORY_PICTURE: Final = """
 A function of 2,048 MB has 2,048 MiB, {limit:,.0f} MB as they are counted here. Beside a line's end is its last
 median.
@@ -174,7 +178,14 @@ def _wanted_and_found(results: Results) -> str:
 
 def drawn(results: Results, out: Path) -> str:
     """Draw every picture that there are figures for, under ``out``, and return the section that shows them."""
-    drawings = (_draw_throughput, _draw_memory, _draw_waterfall, _draw_small_objects, _draw_cost)
+    drawings = (
+        _draw_throughput,
+        _draw_memory,
+        _draw_waterfall,
+        _draw_flame,
+        _draw_small_objects,
+        _draw_cost,
+    )
     return _section("Pictures", *(draw(results, out / PICTURES) for draw in drawings))
 
 
@@ -235,6 +246,15 @@ def _draw_waterfall(results: Results, folder: Path) -> str:
     pictures.waterfall(rows, folder / "waterfall.svg")
     image = _image("waterfall.svg", "One conversion: which thread was in which stage when")
     return f"{image}\n\n{_prose(f'One conversion of {part.data}, {part.seconds:.2f} seconds: stage and thread.')}"
+
+
+def _draw_flame(results: Results, folder: Path) -> str:
+    part = results.parts.flame
+    if part is None or not part.stacks:
+        return ""
+    pictures.flame([(stack.frames, stack.seconds) for stack in part.stacks], folder / "flame.svg")
+    image = _image("flame.svg", "One conversion: CPU seconds by stack of Python frames")
+    return f"{image}\n\n{_prose(FLAME, data=part.data, seconds=part.cpu_seconds)}"
 
 
 def _draw_cost(results: Results, folder: Path) -> str:

@@ -126,6 +126,21 @@ class Waterfall(Struct, frozen=True):
     seconds: float = 0
 
 
+class Stack(Struct, frozen=True):
+    """CPU seconds spent in one stack of frames, the outermost first."""
+
+    frames: list[str]
+    seconds: float
+
+
+class Flame(Struct, frozen=True):
+    """Where the CPU seconds of one conversion went."""
+
+    stacks: list[Stack]
+    cpu_seconds: float
+    data: str = ""
+
+
 class StartupRow(Struct, frozen=True):
     """Seconds of one way to start, by rounds."""
 
@@ -153,10 +168,11 @@ class Run(Struct, frozen=True):
     decode_alone: Alone | None = None
     kernels: Kernels | None = None
     waterfall: Waterfall | None = None
+    flame: Flame | None = None
     startup: Startup | None = None
 
 
-PARTS: Final = ("avro_alone", "decode_alone", "kernels", "waterfall", "startup")
+PARTS: Final = ("avro_alone", "decode_alone", "kernels", "waterfall", "flame", "startup")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks import avro_encoder, datasets, decoding, kernels, measure, startup, waterfall
+from benchmarks import avro_encoder, datasets, decoding, flame, kernels, measure, startup, waterfall
 from benchmarks.conversion import Case
 from benchmarks.readback import Disagreement
 from benchmarks.servers import store
@@ -160,9 +160,10 @@ def _measured(kind: str, rounds: int | None, only: Sequence[str]) -> Iterator[tu
             _say(name)
             yield name, measured()
     with store() as s3:
-        if not only or "waterfall" in only:
-            _say("waterfall")
-            yield "waterfall", waterfall.measured(s3)
+        for name, drawn in (("waterfall", waterfall.measured), ("flame", flame.measured)):
+            if not only or name in only:
+                _say(name)
+                yield name, drawn(s3)
         for work in _works(kind):
             if not only or work.name in only:
                 yield "works", measured_work(s3, work, asked or work.rounds or rounds)

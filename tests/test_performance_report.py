@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from benchmarks import figures as wanted
-from benchmarks import report
+from benchmarks import pictures, report
 from benchmarks import runs as measured
 from benchmarks.measure import Spread
 
@@ -81,6 +81,15 @@ def quick() -> dict[str, Any]:
             "data": "lineitem, scale 0.1",
             "seconds": 1.9,
             "spans": [dict(zip(("stage", "thread", "begin", "end"), span, strict=True)) for span in spans],
+        },
+        "flame": {
+            "data": "lineitem, scale 0.3",
+            "cpu_seconds": 4.0,
+            "stacks": [
+                {"frames": ["csv_transcode.pipeline.decode", "csv_transcode.decode.stripes.parse"], "seconds": 2.5},
+                {"frames": ["csv_transcode.pipeline.decode", "pyarrow"], "seconds": 1.0},
+                {"frames": ["not in Python"], "seconds": 0.5},
+            ],
         },
         "startup": {"rows": [{"what": "import and convert 1 KB", "ours": [0.6, 0.7, 0.8], "seed": [1.2, 1.4, 1.6]}]},
     }
@@ -364,7 +373,7 @@ def test_every_picture_that_is_shown_is_there(everything: tuple[str, Path]) -> N
     document, out = everything
     shown = re.findall(r"\]\((docs/pictures/[^)]+)\)", document)
     assert sorted(shown) == sorted(path.relative_to(out).as_posix() for path in out.glob("docs/**/*.svg"))
-    assert len(shown) == 5
+    assert len(shown) == 6
 
 
 # --- pictures
@@ -382,12 +391,18 @@ def texts(out: Path, name: str) -> set[str]:
         ("throughput.svg", {"this program", "title of lineitem-0.3", "46", "9.2", "did not finish", "not run"}),
         ("memory.svg", {"this program, 410", "Polars, dates typed, 1,900", "a function of 2,048 MB", "229"}),
         ("waterfall.svg", {"decode, convert_0", "avro, convert_0", "parquet", "seconds since the start"}),
+        ("flame.svg", {"pipeline.decode", "stripes.parse", "pyarrow", "not in Python", "CPU seconds"}),
         ("small_objects.svg", {"this program", "200", "44"}),
         ("cost.svg", {"arm64, 512 MB", "x86_64, 3,538 MB", "0.51", "0.63", "does not fit"}),
     ],
 )
 def test_pictures_show_figures(everything: tuple[str, Path], name: str, shown: set[str]) -> None:
     assert shown - texts(everything[1], name) == set()
+
+
+def test_frames_of_several_stacks_share_a_box_and_siblings_stand_by_width() -> None:
+    stacks = [(["a", "b"], 1.0), (["c"], 4.0), (["a", "d"], 2.0), (["a"], 0.5)]
+    assert pictures._boxes(stacks) == [(0, 0.0, 4.0, "c"), (0, 4.0, 3.5, "a"), (1, 4.0, 2.0, "d"), (1, 6.0, 1.0, "b")]
 
 
 def test_the_same_results_give_the_same_bytes(everything: tuple[str, Path], tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ class StripeDecoder:
         return split(block.data, self._dialect, len(self.names), quoted=block.quoted)
 
     def observe(self, parsed: Parsed, known: Sequence[ColumnEvidence] | None) -> Observed:
-        """Return what the strings show, ``known`` being what earlier records of the file have shown.
+        """Return what the strings show; ``known`` is what earlier records of the file have shown, as ``parse`` knew it.
 
         None asks for a cast alone, where the types are known already. Records with a value that does not fit the type
         that COLUMN_TYPES gives its column are rejected.
