@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from msgspec import Struct
 
 from csv_transcode import fanout, frames
+from csv_transcode.affinity import Affinity
 from csv_transcode.commit import read_manifest
 from csv_transcode.concurrency import AdaptiveConcurrency
 from csv_transcode.conversion import OWN_OUTPUT, ObjectConverter, Workplace, plan_of
@@ -120,6 +121,7 @@ class S3DataProcessor:
             parts_max=self._io_threads,
             memory_bytes=self._budget.total_bytes,
         )
+        self._affinity = Affinity(self._runtime)
         self._tracer = make_tracer(wanted=settings.traces)
         self._store = self._open_store()
         self._cache = ObjectCache(self._store, self._runtime, settings.cache_size, self._budget.cache_bytes)
@@ -233,6 +235,7 @@ class S3DataProcessor:
         _warn_of_margin(pace.deadline)
         asked = _Asked(invocation, self._listed, pace.deadline)
         results = [ObjectResult(one.key, Outcome.SKIPPED, one.reason) for one in invocation.skipped]
+        self._affinity.choose()
 
         def work(asked_for: EventObject | Skipped) -> ObjectResult:
             return self._handle_one(asked_for, invocation, pace)
@@ -277,6 +280,7 @@ class S3DataProcessor:
         reason = self.key_map.skip_reason(obj.key, listed=invocation.sweep is not None)
         if reason is not None:
             return ObjectResult(obj.key, Outcome.SKIPPED, reason)
+        self._affinity.settle(obj.size)
         if invocation.dry_run:
             return self._planned(obj, force=invocation.force)
         return self._machinery.converter.convert(obj, pace, force=invocation.force)
@@ -377,7 +381,7 @@ class S3DataProcessor:
         return _Machinery(objects, io, pools, ObjectConverter(self.settings, workplace))
 
     def _threads(self, threads_max: int, name: str) -> Executor:
-        return self._tracer.following(self._runtime.executor(threads_max, name))
+        return self._tracer.following(self._affinity.following(self._runtime.executor(threads_max, name)))
 
     def _open_source(
         self, obj: EventObject, if_none_match: str | None, threads: Executor

@@ -3,10 +3,6 @@
 Additive increase, multiplicative decrease. What lowers the limits: an answer that asks for fewer requests, answers that
 take longer than they used to, and a resident set close to the budget. One cause counts once a FALL_SECONDS, since the
 requests that were under way then say the same once more.
-
-Objects, beside that, are no more than what keeps the process computing: small ones are Python for the most part, which
-one thread at a time runs, and those beyond only hand its lock around. 2,000 of 10 KB took a fifth longer 20 at a time
-than 4 at a time where the server is near (an answer in 1 to 3 ms), and take 20 where it is far.
 """
 
 from __future__ import annotations
@@ -32,10 +28,6 @@ TIMED: Final = ("GetObject", "HeadObject")
 USUAL_WEIGHT: Final = 1 / 200
 RECENT_WEIGHT: Final = 1 / 10
 ANSWERS_LEAST: Final = 50  # before anything is usual
-BUSY_SECONDS: Final = 0.5  # between two looks at what was computed
-BUSY_SHARE: Final = 0.85  # of that time: so much, and more objects at once would only wait for each other
-BUSY_OBJECTS_LEAST: Final = 4
-BUSY_OBJECTS_A_CORE: Final = 2
 SLOW_FACTOR: Final = 3.0
 SLOW_SECONDS: Final = 0.1  # beyond that
 
@@ -54,7 +46,6 @@ class AdaptiveConcurrency:
         self._fell: float | None = None
         self._troubled: float | None = None  # last there was a cause
         self._latencies = {operation: _Latency() for operation in TIMED}
-        self._busyness = _Busyness(runtime, objects_max)
 
     def answered(self, operation: str, seconds: float, *, throttled: bool) -> None:
         """Take note of an answer: see Watch."""
@@ -67,9 +58,7 @@ class AdaptiveConcurrency:
 
     def objects(self) -> int:
         """Return how many objects may be under way now; 1 at least."""
-        limit = self._limit(self._objects_max)
-        with self._lock:
-            return min(limit, self._busyness.objects())
+        return self._limit(self._objects_max)
 
     def parts(self) -> int:
         """Return how many parts may be on their way now, read or written; 1 at least."""
@@ -103,27 +92,6 @@ class AdaptiveConcurrency:
         calm_from = self._risen if self._troubled is None else max(self._risen, self._troubled + CALM_SECONDS)
         self._share = min(1.0, self._share + max(0.0, now - calm_from) / RISE_SECONDS)
         self._risen = now
-
-
-class _Busyness:
-    """How many objects at once keep the process computing all the time; for one thread at a time."""
-
-    def __init__(self, runtime: Runtime, objects_max: int) -> None:
-        self._runtime = runtime
-        self._most = self._objects = objects_max
-        self._least = min(objects_max, max(BUSY_OBJECTS_LEAST, BUSY_OBJECTS_A_CORE * runtime.cores))
-        self._looked, self._spent = runtime.clock(), runtime.cpu_seconds()
-
-    def objects(self) -> int:
-        """Return how many, by what was computed since the last look: a quarter fewer, or a quarter more."""
-        now, spent = self._runtime.clock(), self._runtime.cpu_seconds()
-        elapsed = now - self._looked
-        if elapsed >= BUSY_SECONDS:
-            step = max(1, self._objects // 4)
-            is_busy = spent - self._spent >= BUSY_SHARE * elapsed
-            self._objects = max(self._least, self._objects - step) if is_busy else min(self._most, self._objects + step)
-            self._looked, self._spent = now, spent
-        return self._objects
 
 
 class _Latency(Struct):

@@ -14,15 +14,17 @@ import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 # version 2 has one tree for everything, version 1 one for memory
 _LIMITS: Final = {"": ("sys/fs/cgroup", "memory.max"), "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes")}
+
+_PROCESSOR_FIELD: Final = 39 - 3  # of proc_pid_stat(5), counted from the one behind the name
 
 
 def thread_pool(workers_max: int, name: str) -> Executor:
@@ -32,7 +34,26 @@ def thread_pool(workers_max: int, name: str) -> Executor:
 
 def _cores() -> int:
     """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(allowed_cores()) or os.cpu_count() or 1
+
+
+def allowed_cores() -> frozenset[int]:
+    """Return the cores that this thread may run on; none where the system does not say."""
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
+
+
+def core() -> int | None:
+    """Return the core that this thread is on; None where the system does not say."""
+    with suppress(OSError, ValueError, IndexError):
+        after_name = Path("/proc/thread-self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+        return int(after_name.split()[_PROCESSOR_FIELD])
+    return None
+
+
+def move(cores: Collection[int]) -> None:
+    """Let this thread run on ``cores`` alone; where the system does not allow that, it stays."""
+    with suppress(OSError, AttributeError):
+        os.sched_setaffinity(0, cores)
 
 
 def memory_bytes(root: Path = Path("/")) -> int:
@@ -90,7 +111,9 @@ class Runtime(Struct, frozen=True):
     largest number of threads and a name, and returns an executor that its caller shuts down. One that runs ``submit``
     in the calling thread is allowed: no task of the package waits for a later one. ``condition`` makes the lock
     that threads wait on; ``cores`` is how many processors there are to keep busy. ``memory_bytes`` is what the process
-    may use, ``resident_bytes`` what it does (0: unknown), ``cpu_seconds`` what all its threads have computed so far.
+    may use, ``resident_bytes`` what it does (0: unknown).
+    ``allowed_cores`` are those that the calling thread may run on, ``core`` is where it is (neither known: none), and
+    ``move`` keeps it on some of them; ``thread`` is its number, and ``local`` makes what holds of each thread alone.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -101,4 +124,8 @@ class Runtime(Struct, frozen=True):
     cores: int = field(default_factory=_cores)
     memory_bytes: Callable[[], int] = memory_bytes
     resident_bytes: Callable[[], int] = resident_bytes
-    cpu_seconds: Callable[[], float] = time.process_time
+    allowed_cores: Callable[[], frozenset[int]] = allowed_cores
+    core: Callable[[], int | None] = core
+    move: Callable[[Collection[int]], None] = move
+    thread: Callable[[], int] = threading.get_ident
+    local: Callable[[], Any] = threading.local

@@ -61,7 +61,7 @@ def inline_runtime() -> Runtime:
         executor=lambda _threads, _name: InlineExecutor(),
         condition=threading.Condition,
         cores=1,
-        cpu_seconds=lambda: 0.0,
+        allowed_cores=frozenset,
     )
 
 

@@ -35,12 +35,9 @@ class Machine:
     def __init__(self) -> None:
         self.now = 0.0
         self.resident = 0
-        self.spent = 0.0
         runtime = Runtime(
             clock=lambda: self.now,
             resident_bytes=lambda: self.resident,
-            cpu_seconds=lambda: self.spent,
-            cores=2,
         )
         self.limits = AdaptiveConcurrency(runtime, objects_max=16, parts_max=32, memory_bytes=GIB)
 
@@ -197,47 +194,6 @@ class TestMemory:
             at = made._machinery.converter._at
             with at.gate.admit(1, NEVER), pytest.raises(DeadlineError), at.gate.admit(1, over()):
                 pytest.fail("beside another")
-
-
-class TestComputing:
-    def test_all_the_time_takes_a_quarter_of_the_objects_and_no_parts(self) -> None:
-        machine = Machine()
-        seen = []
-        for _ in range(7):
-            machine.now += 0.5
-            machine.spent += 0.5
-            seen.append(machine.seen)
-        assert [objects for objects, _ in seen] == [12, 9, 7, 6, 5, 4, 4]
-        assert {parts for _, parts in seen} == {32}
-
-    def test_less_gives_them_back(self) -> None:
-        machine = Machine()
-        seen = []
-        for spent in (1.0, 1.0, 1.0, 0.1, 0.1, 0.42, 0.1, 0.0):
-            machine.now += 0.5
-            machine.spent += spent
-            seen.append(machine.seen)
-        assert seen == [(objects, 32) for objects in (12, 9, 7, 8, 10, 12, 15, 16)]  # 0.42 s are 0.84 of the time
-
-    def test_is_looked_at_twice_a_second(self) -> None:
-        machine = Machine()
-        machine.now, machine.spent = 0.4, 0.4
-        assert machine.seen == (16, 32)
-        machine.now, machine.spent = 0.5, 0.5
-        assert [machine.seen for _ in range(3)] == [(12, 32)] * 3
-
-    @pytest.mark.parametrize(("cores", "least"), [(1, 4), (2, 4), (6, 12), (16, 16)])
-    def test_keeps_so_many_by_cores(self, cores: int, least: int) -> None:
-        ticks = iter(range(100))
-        runtime = Runtime(clock=lambda: next(ticks), cpu_seconds=lambda: 2.0 * next(ticks), cores=cores)
-        limits = AdaptiveConcurrency(runtime, objects_max=16, parts_max=32, memory_bytes=1 << 50)
-        assert min(limits.objects() for _ in range(12)) == least
-
-    def test_a_few_workers_are_left_as_they_are(self) -> None:
-        ticks = iter(range(100))
-        runtime = Runtime(clock=lambda: next(ticks), cpu_seconds=lambda: 2.0 * next(ticks), cores=2)
-        limits = AdaptiveConcurrency(runtime, objects_max=3, parts_max=32, memory_bytes=1 << 50)
-        assert {limits.objects() for _ in range(12)} == {3}
 
 
 def over() -> Deadline:

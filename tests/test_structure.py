@@ -36,7 +36,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("s3_data_processor",),
     ("conversion",),
     ("outputs",),
-    ("concurrency", "fanout", "pipeline", "commit", "frames"),
+    ("affinity", "concurrency", "fanout", "pipeline", "commit", "frames"),
     ("decode", "formats", "s3", "aws", "local"),
     (
         *("backfill", "backfill_plan", "deadline", "events", "keys", "manifest", "map_results", "memory_budget"),

@@ -249,7 +249,7 @@ class World:
             executor=self._executor,
             condition=lambda: SimulatedCondition(self.scheduler),  # type: ignore[arg-type, return-value]
             cores=self.shape.cores,
-            cpu_seconds=lambda: 0.0,  # what a run takes must not depend on the machine
+            allowed_cores=frozenset,
         )
 
     def _executor(self, workers_max: int, name: str) -> SimulatedExecutor:
